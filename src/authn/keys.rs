@@ -1,0 +1,4 @@
+//! To be written.
+
+#[derive(Debug)]
+pub struct Minter {}

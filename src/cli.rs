@@ -1,0 +1,7 @@
+//! To be written.
+
+use std::process::ExitCode;
+
+pub fn main() -> ExitCode {
+    ExitCode::SUCCESS
+}

@@ -1,0 +1,1 @@
+//! Too many wrong passwords: counted per account, per network and per pair, never turned on the victim.

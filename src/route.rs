@@ -1,0 +1,73 @@
+//! Which route a request takes: by host, path and method; the most specific wins.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::authz::Policy;
+use crate::endpoints::Endpoint;
+use crate::limit::RuleId;
+use crate::outbound::{Authorization, HeaderPlan};
+use crate::rejection::Shape;
+use crate::upstream::Upstream;
+
+/// One route of the configuration, resolved: every name in it is a thing.
+pub struct Route {
+    /// For logs and metrics: the configured name, or host and pattern.
+    pub name: Arc<str>,
+    pub target: Target,
+    pub policy: Policy,
+    /// Rules of `[[limit]]`, in the order in which they are named.
+    pub limits: Vec<RuleId>,
+    /// How this route's refusals look.
+    pub errors: Shape,
+    /// Where, beside `Authorization`, this route takes a token from.
+    pub tokens: TokenPlaces,
+    /// Largest request body in bytes.
+    pub max_body: u64,
+}
+
+/// What answers a request.
+pub enum Target {
+    Endpoint(Endpoint),
+    Upstream(Forwarding),
+}
+
+/// How a request goes to its upstream.
+pub struct Forwarding {
+    pub upstream: Arc<Upstream>,
+    pub authorization: Authorization,
+    pub headers: HeaderPlan,
+    pub rewrite: Rewrite,
+    pub host: HostHeader,
+    /// `None`: the upstream's own deadline.
+    pub first_byte: Option<Duration>,
+}
+
+/// What happens to the path on its way to the upstream, and back in `Location` and cookies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Rewrite {
+    Keep,
+    /// `from` is taken off the front and `to` put there: `/app/x` with (`/app`, ``) is `/x`.
+    Prefix {
+        from: String,
+        to: String,
+    },
+}
+
+/// The Host that the upstream sees.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HostHeader {
+    Preserve,
+    /// The upstream server's own name and port.
+    Upstream,
+    Set(http::HeaderValue),
+}
+
+/// The places that AgentFlow's clients use for a token.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TokenPlaces {
+    /// `Sec-WebSocket-Protocol: agentflow-bearer, <jwt>`
+    pub subprotocol: bool,
+    /// `?token=<jwt>` of a WebSocket
+    pub query: bool,
+}
