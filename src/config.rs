@@ -1,1 +1,8 @@
-//! To be written.
+//! The configuration file, from text to the program's own types.
+
+pub mod diagnostic;
+pub mod reader;
+pub mod units;
+
+pub use diagnostic::{Diagnostic, Diagnostics};
+pub use reader::{FromToml, Table, Value, Wrong};

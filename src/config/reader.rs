@@ -1,0 +1,411 @@
+//! Reads a TOML file key by key, so that every mistake in it is found in one go.
+//!
+//! A section asks its [`Table`] for the keys it knows; what nobody asked for is unknown.
+
+use std::cell::RefCell;
+use std::fmt::Display;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::diagnostic::{Diagnostic, Diagnostics};
+
+/// A file being read, and what was found wrong with it so far.
+pub struct Source<'a> {
+    file: &'a Path,
+    text: &'a str,
+    development: bool,
+    found: RefCell<Vec<Diagnostic>>,
+}
+
+/// One table being read. [`Table::finish`] reports the keys that nobody asked for.
+#[must_use = "call finish, so that unknown keys are reported"]
+pub struct Table<'a> {
+    source: &'a Source<'a>,
+    key: String,
+    place: Range<usize>,
+    values: &'a DeTable<'a>,
+    asked: Vec<&'static str>,
+}
+
+/// One value of the file, with its key and place.
+pub struct Value<'a> {
+    source: &'a Source<'a>,
+    key: String,
+    value: &'a Spanned<DeValue<'a>>,
+}
+
+/// Why a value is not what its key needs.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Wrong {
+    /// What was expected, completing the sentence "expected …".
+    Expected(String),
+    /// The value has the right form, but cannot be used; a whole sentence.
+    Refused(String),
+    /// Reported already, further inside.
+    Reported,
+}
+
+/// A type that a value of the file can become.
+pub trait FromToml: Sized {
+    /// What a reader of the message should write, completing "expected …".
+    const EXPECTED: &'static str;
+
+    fn from_toml(value: &Value<'_>) -> Result<Self, Wrong>;
+}
+
+/// Reads `text` by `read`, which sees the root table; gives its result when nothing was wrong.
+pub fn read<T>(
+    file: &Path,
+    text: &str,
+    read: impl FnOnce(Table<'_>) -> Option<T>,
+) -> Result<T, Diagnostics> {
+    let (root, errors) = DeTable::parse_recoverable(text);
+    if !errors.is_empty() {
+        let found = errors.iter().map(|error| {
+            let problem = format!("this is not TOML: {}", error.message());
+            Diagnostic::new("", problem).at(text, error.span().unwrap_or(0..0))
+        });
+        return Err(Diagnostics::new(file, found.collect()));
+    }
+    let development = root
+        .get_ref()
+        .get("development")
+        .and_then(|v| v.get_ref().as_bool());
+    let source = Source {
+        file,
+        text,
+        development: development.unwrap_or(false),
+        found: RefCell::new(Vec::new()),
+    };
+    let table = Table {
+        source: &source,
+        key: String::new(),
+        place: 0..0,
+        values: root.get_ref(),
+        asked: Vec::new(),
+    };
+    let result = read(table);
+    let found = source.found.take();
+    match result {
+        Some(result) if found.is_empty() => Ok(result),
+        Some(_) | None => Err(Diagnostics::new(file, found)),
+    }
+}
+
+impl<'a> Table<'a> {
+    /// The value of `key`, or `None` when it is absent or wrong (then it is reported).
+    pub fn optional<T: FromToml>(&mut self, key: &'static str) -> Option<T> {
+        self.value(key)?.read()
+    }
+
+    /// The value of `key`, or `default` when it is absent or wrong (then it is reported).
+    pub fn or<T: FromToml>(&mut self, key: &'static str, default: T) -> T {
+        self.optional(key).unwrap_or(default)
+    }
+
+    /// The value of `key`; its absence is reported.
+    pub fn required<T: FromToml>(&mut self, key: &'static str) -> Option<T> {
+        if self.value(key).is_none() {
+            let problem = format!("the key `{key}` is missing in {}", self.name());
+            let found = Diagnostic::new(self.path_of(key), problem)
+                .help(format!("add `{key} = …`: {}", T::EXPECTED));
+            self.source.report(found, self.place.clone());
+            return None;
+        }
+        self.optional(key)
+    }
+
+    /// The list at `key`; empty when absent. Wrong elements are reported and left out.
+    pub fn list<T: FromToml>(&mut self, key: &'static str) -> Vec<T> {
+        let Some(value) = self.value(key) else {
+            return Vec::new();
+        };
+        let Some(elements) = value.elements() else {
+            value.report(Wrong::Expected(format!("a list, each {}", T::EXPECTED)));
+            return Vec::new();
+        };
+        elements.iter().filter_map(Value::read).collect()
+    }
+
+    /// The table at `key`: `[key]`, or `key = { … }`.
+    pub fn table(&mut self, key: &'static str) -> Option<Table<'a>> {
+        let value = self.value(key)?;
+        let table = value.as_table();
+        if table.is_none() {
+            value.report(Wrong::Expected(format!("a table: [{}]", self.path_of(key))));
+        }
+        table
+    }
+
+    /// The tables at `key`: `[[key]]`; empty when absent.
+    pub fn tables(&mut self, key: &'static str) -> Vec<Table<'a>> {
+        let Some(value) = self.value(key) else {
+            return Vec::new();
+        };
+        let tables = value.elements().and_then(|elements| {
+            elements
+                .iter()
+                .map(Value::as_table)
+                .collect::<Option<Vec<_>>>()
+        });
+        tables.unwrap_or_else(|| {
+            value.report(Wrong::Expected(format!(
+                "tables: [[{}]]",
+                self.path_of(key)
+            )));
+            Vec::new()
+        })
+    }
+
+    /// The keys and values of a table whose keys the operator chooses, such as headers.
+    pub fn entries(self) -> Vec<(String, Value<'a>)> {
+        let entry = |(key, value): (&'a Spanned<_>, &'a Spanned<DeValue<'a>>)| {
+            let name: &std::borrow::Cow<'a, str> = key.get_ref();
+            let name = name.as_ref().to_owned();
+            let key = self.path_of(&name);
+            (
+                name,
+                Value {
+                    source: self.source,
+                    key,
+                    value,
+                },
+            )
+        };
+        self.values.iter().map(entry).collect()
+    }
+
+    /// Whether `key` is written in the file. Does not count as asking for it.
+    pub fn has(&self, key: &str) -> bool {
+        self.values.contains_key(key)
+    }
+
+    /// Whether the file says `development = true`.
+    pub fn development(&self) -> bool {
+        self.source.development
+    }
+
+    /// Reports that the value of `key` cannot be used: `problem` is a whole sentence.
+    pub fn wrong(&self, key: &str, problem: impl Display) {
+        let span = self
+            .values
+            .get(key)
+            .map_or(self.place.clone(), Spanned::span);
+        self.source.report(
+            Diagnostic::new(self.path_of(key), problem.to_string()),
+            span,
+        );
+    }
+
+    /// Like [`Table::wrong`], with advice.
+    pub fn wrong_with_help(&self, key: &str, problem: impl Display, help: impl Into<String>) {
+        let span = self
+            .values
+            .get(key)
+            .map_or(self.place.clone(), Spanned::span);
+        let found = Diagnostic::new(self.path_of(key), problem.to_string()).help(help);
+        self.source.report(found, span);
+    }
+
+    /// Reports every key that nobody asked for.
+    pub fn finish(self) {
+        for (key, _) in self.values {
+            let name = key.get_ref().as_ref();
+            if self.asked.contains(&name) {
+                continue;
+            }
+            let problem = format!("unknown key `{name}` in {}", self.name());
+            let found = Diagnostic::new(self.path_of(name), problem);
+            let help = match nearest(name, &self.asked) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => format!("known keys: {}", self.asked.join(", ")),
+            };
+            self.source.report(found.help(help), key.span());
+        }
+    }
+
+    fn value(&mut self, key: &'static str) -> Option<Value<'a>> {
+        if !self.asked.contains(&key) {
+            self.asked.push(key);
+        }
+        let value = self.values.get(key)?;
+        Some(Value {
+            source: self.source,
+            key: self.path_of(key),
+            value,
+        })
+    }
+
+    fn path_of(&self, key: &str) -> String {
+        if self.key.is_empty() {
+            key.to_owned()
+        } else {
+            format!("{}.{key}", self.key)
+        }
+    }
+
+    fn name(&self) -> String {
+        if self.key.is_empty() {
+            String::from("the file")
+        } else {
+            format!("[{}]", self.key)
+        }
+    }
+}
+
+impl<'a> Value<'a> {
+    pub fn as_str(&self) -> Option<&'a str> {
+        self.value.get_ref().as_str()
+    }
+
+    pub fn as_bool(&self) -> Option<bool> {
+        self.value.get_ref().as_bool()
+    }
+
+    pub fn as_integer(&self) -> Option<i64> {
+        let integer = self.value.get_ref().as_integer()?;
+        i64::from_str_radix(integer.as_str(), integer.radix()).ok()
+    }
+
+    pub fn as_table(&self) -> Option<Table<'a>> {
+        let values = self.value.get_ref().as_table()?;
+        Some(Table {
+            source: self.source,
+            key: self.key.clone(),
+            place: self.value.span(),
+            values,
+            asked: Vec::new(),
+        })
+    }
+
+    /// The elements of a list.
+    pub fn elements(&self) -> Option<Vec<Value<'a>>> {
+        let list = self.value.get_ref().as_array()?;
+        let element = |(at, value)| {
+            let key = format!("{}[{at}]", self.key);
+            Value {
+                source: self.source,
+                key,
+                value,
+            }
+        };
+        Some(list.iter().enumerate().map(element).collect())
+    }
+
+    /// This value as JSON, for rules on claims.
+    pub fn to_json(&self) -> Option<serde_json::Value> {
+        match self.value.get_ref() {
+            DeValue::String(text) => Some(text.as_ref().into()),
+            DeValue::Integer(_) => self.as_integer().map(Into::into),
+            DeValue::Boolean(flag) => Some((*flag).into()),
+            DeValue::Array(_) => self.elements()?.iter().map(Value::to_json).collect(),
+            DeValue::Float(_) | DeValue::Datetime(_) | DeValue::Table(_) => None,
+        }
+    }
+
+    pub fn development(&self) -> bool {
+        self.source.development
+    }
+
+    /// `path`, taken from the folder of the configuration file when it is relative.
+    pub fn resolve(&self, path: &str) -> PathBuf {
+        self.source
+            .file
+            .parent()
+            .unwrap_or(Path::new(""))
+            .join(path)
+    }
+
+    /// This value as a `T`, or `None` when it was reported as wrong.
+    pub fn read<T: FromToml>(&self) -> Option<T> {
+        T::from_toml(self).map_err(|wrong| self.report(wrong)).ok()
+    }
+
+    /// Reports this value as wrong.
+    pub fn report(&self, wrong: Wrong) {
+        let problem = match wrong {
+            Wrong::Expected(expected) => format!("expected {expected}"),
+            Wrong::Refused(problem) => problem,
+            Wrong::Reported => return,
+        };
+        self.source.report(
+            Diagnostic::new(self.key.clone(), problem),
+            self.value.span(),
+        );
+    }
+}
+
+impl Source<'_> {
+    fn report(&self, found: Diagnostic, span: Range<usize>) {
+        self.found.borrow_mut().push(found.at(self.text, span));
+    }
+}
+
+/// The candidate that a slip of the fingers would turn into `name`.
+fn nearest<'c>(name: &str, candidates: &[&'c str]) -> Option<&'c str> {
+    candidates
+        .iter()
+        .map(|candidate| (strsim::damerau_levenshtein(name, candidate), *candidate))
+        .filter(|(distance, candidate)| *distance <= (candidate.len() / 3).max(1))
+        .min()
+        .map(|(_, candidate)| candidate)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn problems(text: &str, section: impl FnOnce(&mut Table<'_>)) -> String {
+        let outcome = read(Path::new("p.toml"), text, |mut root| {
+            section(&mut root);
+            root.finish();
+            Some(())
+        });
+        outcome.map_or_else(|wrong| wrong.to_string(), |()| String::new())
+    }
+
+    #[test]
+    fn every_mistake_is_found_in_one_go() {
+        let text = "port = \"x\"\nnmae = \"a\"\n";
+        let shown = problems(text, |root| {
+            root.required::<u16>("port");
+            root.required::<String>("name");
+        });
+        assert!(shown.contains("expected a whole number"), "{shown}");
+        assert!(shown.contains("did you mean `name`?"), "{shown}");
+        assert!(shown.contains("the key `name` is missing"), "{shown}");
+        assert!(shown.contains("p.toml: 3 errors"), "{shown}");
+    }
+
+    #[test]
+    fn a_file_without_mistakes_is_believed() {
+        let shown = problems("list = [1, 2]\n[t]\nk = true\n", |root| {
+            assert_eq!(root.list::<u16>("list"), [1, 2]);
+            let mut t = root.table("t").unwrap();
+            assert_eq!(t.optional::<bool>("k"), Some(true));
+            t.finish();
+        });
+        assert_eq!(shown, "");
+    }
+
+    #[test]
+    fn broken_toml_is_reported_with_its_place() {
+        let shown = problems("a = [1,\n", |_| {});
+        assert!(shown.contains("this is not TOML"), "{shown}");
+    }
+
+    #[test]
+    fn nested_keys_carry_their_path() {
+        let shown = problems("[[route]]\npaht = \"/\"\n", |root| {
+            for mut route in root.tables("route") {
+                route.required::<String>("path");
+                route.finish();
+            }
+        });
+        assert!(shown.contains("key: route[0].path"), "{shown}");
+        assert!(shown.contains("p.toml:2:1"), "{shown}");
+    }
+}
