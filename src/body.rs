@@ -6,6 +6,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 
+use crate::access;
 use crate::upstream;
 
 /// What an answer carries: bytes of our own, or an upstream's stream.
@@ -15,6 +16,8 @@ pub enum Body {
     Empty,
     Whole(Option<Bytes>),
     Upstream(upstream::AnswerBody),
+    /// A stream that carries the account of its request to its end.
+    Logged(Box<access::LoggedBody>),
 }
 
 /// Why a body broke off; the connection ends with it.
@@ -54,6 +57,7 @@ impl http_body::Body for Body {
             Body::Empty => Poll::Ready(None),
             Body::Whole(bytes) => Poll::Ready(bytes.take().map(|b| Ok(Frame::data(b)))),
             Body::Upstream(body) => Pin::new(body).poll_frame(cx),
+            Body::Logged(body) => Pin::new(&mut **body).poll_frame(cx),
         }
     }
 
@@ -62,6 +66,7 @@ impl http_body::Body for Body {
             Body::Empty | Body::Whole(None) => true,
             Body::Whole(Some(_)) => false,
             Body::Upstream(body) => body.is_end_stream(),
+            Body::Logged(body) => body.is_end_stream(),
         }
     }
 
@@ -70,6 +75,7 @@ impl http_body::Body for Body {
             Body::Empty | Body::Whole(None) => SizeHint::with_exact(0),
             Body::Whole(Some(bytes)) => SizeHint::with_exact(bytes.len() as u64),
             Body::Upstream(body) => body.size_hint(),
+            Body::Logged(body) => body.size_hint(),
         }
     }
 }

@@ -1,0 +1,264 @@
+//! What is learned about one request on its way, written down once when it is over.
+
+use std::error::Error;
+use std::fmt::Write;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header};
+use http_body::{Frame, SizeHint};
+
+use crate::access::Recorder;
+use crate::access::line::Line;
+use crate::authn::{Caller, Claims};
+use crate::body::{Body, BodyError};
+use crate::inbound::{ClientIp, Inbound, Peer, RequestId, Scheme};
+use crate::route::{Route, Target};
+use crate::telemetry::RequestFigures;
+
+/// The account of one request. It is written when it is dropped: after the last byte of the answer,
+/// or wherever the client hung up.
+pub struct AccessEntry {
+    recorder: Arc<Recorder>,
+    /// On the steady clock.
+    began: Duration,
+    method: Method,
+    uri: Uri,
+    version: Version,
+    scheme: Scheme,
+    host: Option<HeaderValue>,
+    agent: Option<HeaderValue>,
+    client: ClientIp,
+    id: Option<RequestId>,
+    route: Option<Arc<str>>,
+    upstream: Option<Arc<str>>,
+    caller: Option<Arc<Claims>>,
+    rejection: Option<Refused>,
+    answer: Option<Answer>,
+    sent: u64,
+    end: End,
+}
+
+struct Refused {
+    word: &'static str,
+    cause: String,
+}
+
+struct Answer {
+    status: StatusCode,
+    /// On the steady clock.
+    at: Duration,
+}
+
+/// How a request ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// Dropped on the way: the client went, or the server is going.
+    Abandoned,
+    Complete,
+    /// The upstream's answer broke off.
+    Broken,
+}
+
+impl AccessEntry {
+    /// Begins the account of `req`, before anything about it is believed.
+    pub fn begin<B>(recorder: &Arc<Recorder>, peer: &Peer, req: &Request<B>) -> Self {
+        Self {
+            recorder: recorder.clone(),
+            began: recorder.clock.steady(),
+            method: req.method().clone(),
+            uri: req.uri().clone(),
+            version: req.version(),
+            scheme: peer.scheme,
+            host: the_only(req.headers(), header::HOST),
+            agent: the_only(req.headers(), header::USER_AGENT),
+            client: ClientIp::new(peer.address.ip()),
+            id: None,
+            route: None,
+            upstream: None,
+            caller: None,
+            rejection: None,
+            answer: None,
+            sent: 0,
+            end: End::Abandoned,
+        }
+    }
+
+    /// The request has one reading: its id, and its client after trusted proxies were peeled off.
+    pub fn parsed(&mut self, req: &Inbound) {
+        self.id = Some(req.id);
+        self.client = req.client;
+    }
+
+    /// The route was found.
+    pub fn routed(&mut self, route: &Route) {
+        self.route = Some(route.name.clone());
+        match &route.target {
+            Target::Endpoint(_) => {}
+            Target::Upstream(_forwarding) => {}
+        }
+    }
+
+    /// The caller is known, or known to be anonymous.
+    pub fn identified(&mut self, caller: &Caller) {
+        match caller {
+            Caller::Anonymous => {}
+            Caller::Identified(identity) => self.caller = Some(identity.claims.clone()),
+        }
+    }
+
+    /// The request was refused: `word` is the stable word that the client also sees, `error` and
+    /// its sources are for the log alone.
+    pub fn rejected(&mut self, word: &'static str, error: &dyn Error) {
+        self.rejection = Some(Refused {
+            word,
+            cause: chain(error),
+        });
+    }
+
+    /// The answer's head is ready. An answer that streams carries the account with it and closes it
+    /// at its end; any other is accounted for now.
+    pub fn answered(mut self, res: Response<Body>) -> Response<Body> {
+        self.answer = Some(Answer {
+            status: res.status(),
+            at: self.recorder.clock.steady(),
+        });
+        match res.body() {
+            Body::Empty | Body::Whole(_) => {
+                self.sent = match self.method {
+                    Method::HEAD => 0,
+                    _ => http_body::Body::size_hint(res.body()).lower(),
+                };
+                self.end = End::Complete;
+                res
+            }
+            Body::Upstream(_) | Body::Logged(_) => {
+                res.map(|body| Body::Logged(Box::new(LoggedBody { body, entry: self })))
+            }
+        }
+    }
+
+    fn write(&self) {
+        let now = self.recorder.clock.steady();
+        // What nginx writes for a client that went before its answer; it is never sent.
+        let status = self.answer.as_ref().map_or(499, |a| a.status.as_u16());
+        let head = self.answer.as_ref().map_or(now, |a| a.at);
+        self.recorder.metrics.record(&RequestFigures {
+            route: self.route.as_ref(),
+            upstream: self.upstream.as_ref(),
+            status,
+            head: head.saturating_sub(self.began),
+            sent: self.sent,
+            rejection: self.rejection.as_ref().map(|r| r.word),
+        });
+        self.recorder.log.append(|out| {
+            let mut line = Line::begin(out, self.recorder.clock.now());
+            self.describe(&mut line);
+            line.number("status", u64::from(status));
+            line.number("bytes", self.sent);
+            line.milliseconds("answered_ms", head.saturating_sub(self.began));
+            line.milliseconds("duration_ms", now.saturating_sub(self.began));
+            match self.end {
+                End::Complete => {}
+                End::Abandoned => line.plain("ended", "abandoned"),
+                End::Broken => line.plain("ended", "broken"),
+            }
+            line.end();
+        });
+    }
+
+    fn describe(&self, line: &mut Line<'_>) {
+        if let Some(id) = self.id {
+            line.plain("id", format_args!("{id:?}"));
+        }
+        line.plain("client", self.client.address());
+        line.plain("scheme", self.scheme.as_str());
+        match (&self.host, self.uri.authority()) {
+            (Some(host), _) => line.text("host", host.as_bytes()),
+            (None, Some(authority)) => line.text("host", authority.as_str().as_bytes()),
+            (None, None) => {}
+        }
+        line.text("method", self.method.as_str().as_bytes());
+        line.target(self.uri.path(), self.uri.query(), self.recorder.log.query);
+        line.plain("version", format_args!("{:?}", self.version));
+        if let Some(agent) = &self.agent {
+            line.text("agent", agent.as_bytes());
+        }
+        if let Some(route) = &self.route {
+            line.text("route", route.as_bytes());
+        }
+        if let Some(upstream) = &self.upstream {
+            line.text("upstream", upstream.as_bytes());
+        }
+        if let Some(refused) = &self.rejection {
+            line.plain("rejection", refused.word);
+            line.cause("cause", &refused.cause);
+        }
+    }
+}
+
+impl Drop for AccessEntry {
+    fn drop(&mut self) {
+        self.write();
+    }
+}
+
+/// An answer on its way with the account of its request: counts what is sent.
+pub struct LoggedBody {
+    body: Body,
+    entry: AccessEntry,
+}
+
+impl http_body::Body for LoggedBody {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let this = self.get_mut();
+        let polled = Pin::new(&mut this.body).poll_frame(cx);
+        match &polled {
+            Poll::Pending => {}
+            Poll::Ready(None) => this.entry.end = End::Complete,
+            Poll::Ready(Some(Err(_))) => this.entry.end = End::Broken,
+            Poll::Ready(Some(Ok(frame))) => {
+                this.entry.sent += frame.data_ref().map_or(0, |data| data.len() as u64);
+                // hyper does not poll again after the last byte of a body of known length.
+                if http_body::Body::is_end_stream(&this.body) {
+                    this.entry.end = End::Complete;
+                }
+            }
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        http_body::Body::is_end_stream(&self.body)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        http_body::Body::size_hint(&self.body)
+    }
+}
+
+fn the_only(headers: &HeaderMap, name: header::HeaderName) -> Option<HeaderValue> {
+    headers.get(name).cloned()
+}
+
+/// An error and its causes in one line.
+fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        // Writing to memory does not fail.
+        let written = write!(text, ": {cause}");
+        debug_assert!(written.is_ok());
+        next = cause.source();
+    }
+    text
+}

@@ -1,0 +1,75 @@
+//! Text as a JSON string, whatever bytes a client sent.
+
+/// Appends `text` in quotes, cut to `most` bytes: what JSON does not carry is escaped or replaced,
+/// so that no value can end its own string or start a line of its own.
+pub(super) fn string(out: &mut Vec<u8>, text: &[u8], most: usize) {
+    out.push(b'"');
+    let (text, cut) = match text.get(..most) {
+        Some(start) => (start, text.len() > most),
+        None => (text, false),
+    };
+    for chunk in text.utf8_chunks() {
+        for byte in chunk.valid().bytes() {
+            escape(out, byte);
+        }
+        if !chunk.invalid().is_empty() {
+            out.extend_from_slice("\u{fffd}".as_bytes());
+        }
+    }
+    if cut {
+        out.extend_from_slice("…".as_bytes());
+    }
+    out.push(b'"');
+}
+
+fn escape(out: &mut Vec<u8>, byte: u8) {
+    match byte {
+        b'"' => out.extend_from_slice(b"\\\""),
+        b'\\' => out.extend_from_slice(b"\\\\"),
+        0..=0x1f | 0x7f => {
+            out.extend_from_slice(b"\\u00");
+            out.push(hex_digit(byte >> 4));
+            out.push(hex_digit(byte & 0x0f));
+        }
+        byte => out.push(byte),
+    }
+}
+
+fn hex_digit(nibble: u8) -> u8 {
+    match nibble {
+        0..=9 => b'0' + nibble,
+        10..=u8::MAX => b'a' + (nibble - 10),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_reads_back_as_the_same_text() {
+        for text in ["", "plain", "a\"b\\c", "line\nbreak\r\t\0\u{7f}", "naïve ✓"] {
+            let mut out = Vec::new();
+            string(&mut out, text.as_bytes(), 100);
+            assert!(!out.contains(&b'\n'));
+            let back: String = serde_json::from_slice(&out).unwrap();
+            assert_eq!(back, text);
+        }
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_are_replaced() {
+        let mut out = Vec::new();
+        string(&mut out, b"a\xff\xfeb", 100);
+        let back: String = serde_json::from_slice(&out).unwrap();
+        assert_eq!(back, "a\u{fffd}\u{fffd}b");
+    }
+
+    #[test]
+    fn a_long_text_is_cut_even_within_a_character() {
+        let mut out = Vec::new();
+        string(&mut out, "abcé".as_bytes(), 4);
+        let back: String = serde_json::from_slice(&out).unwrap();
+        assert_eq!(back, "abc\u{fffd}…");
+    }
+}

@@ -1,0 +1,181 @@
+//! One request as one line of JSON: what an operator needs, and never a credential.
+
+use std::cell::RefCell;
+use std::fmt::Display;
+use std::io::Write;
+use std::time::Duration;
+
+use crate::access::json;
+use crate::clock::Timestamp;
+
+/// Longest value of one field in bytes; a longer one is cut.
+const MOST_PATH: usize = 2048;
+const MOST_FIELD: usize = 256;
+const MOST_CAUSE: usize = 1024;
+/// Longest name of a query parameter that is logged, in bytes.
+const MOST_NAME: usize = 64;
+
+/// What of a request's query is logged. Values never are: tokens travel there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum QueryLogging {
+    #[default]
+    Omit,
+    /// The parameters' names, each with `…` for its value.
+    Names,
+}
+
+/// A line in the making.
+pub(super) struct Line<'a>(&'a mut Vec<u8>);
+
+impl<'a> Line<'a> {
+    pub(super) fn begin(out: &'a mut Vec<u8>, at: Timestamp) -> Self {
+        out.extend_from_slice(b"{\"time\":\"");
+        write_time(out, at);
+        out.push(b'"');
+        Self(out)
+    }
+
+    pub(super) fn end(self) {
+        self.0.extend_from_slice(b"}\n");
+    }
+
+    pub(super) fn text(&mut self, key: &'static str, value: &[u8]) {
+        self.key(key);
+        json::string(self.0, value, MOST_FIELD);
+    }
+
+    pub(super) fn cause(&mut self, key: &'static str, value: &str) {
+        self.key(key);
+        json::string(self.0, value.as_bytes(), MOST_CAUSE);
+    }
+
+    /// A value whose text is known to need no escape: numbers in quotes, addresses, hex.
+    pub(super) fn plain(&mut self, key: &'static str, value: impl Display) {
+        self.key(key);
+        self.written(format_args!("\"{value}\""));
+    }
+
+    pub(super) fn number(&mut self, key: &'static str, value: u64) {
+        self.key(key);
+        self.written(format_args!("{value}"));
+    }
+
+    pub(super) fn milliseconds(&mut self, key: &'static str, value: Duration) {
+        self.key(key);
+        let micros = value.as_micros();
+        self.written(format_args!("{}.{:03}", micros / 1000, micros % 1000));
+    }
+
+    pub(super) fn target(&mut self, path: &str, query: Option<&str>, logging: QueryLogging) {
+        self.key("path");
+        json::string(self.0, path.as_bytes(), MOST_PATH);
+        match (query, logging) {
+            (None, QueryLogging::Omit | QueryLogging::Names) | (Some(_), QueryLogging::Omit) => {}
+            (Some(query), QueryLogging::Names) => {
+                self.key("query");
+                json::string(self.0, parameter_names(query).as_bytes(), MOST_PATH);
+            }
+        }
+    }
+
+    fn key(&mut self, key: &'static str) {
+        self.0.extend_from_slice(b",\"");
+        self.0.extend_from_slice(key.as_bytes());
+        self.0.extend_from_slice(b"\":");
+    }
+
+    fn written(&mut self, text: std::fmt::Arguments<'_>) {
+        // Writing to memory does not fail.
+        let written = self.0.write_fmt(text);
+        debug_assert!(written.is_ok());
+    }
+}
+
+/// `a=1&token=x&y` as `a=…&token=…&…`: a part without `=` may itself be a secret.
+fn parameter_names(query: &str) -> String {
+    let mut out = String::new();
+    for part in query.split('&') {
+        if !out.is_empty() {
+            out.push('&');
+        }
+        if let Some((name, _)) = part.split_once('=')
+            && name.len() <= MOST_NAME
+        {
+            out.push_str(name);
+            out.push('=');
+        }
+        out.push('…');
+    }
+    out
+}
+
+thread_local! {
+    /// The last second that was written on this thread, formatted.
+    static SECOND: RefCell<(i64, String)> = const { RefCell::new((i64::MIN, String::new())) };
+}
+
+/// RFC 3339 in UTC with milliseconds; the part up to the second is formatted once a second.
+fn write_time(out: &mut Vec<u8>, at: Timestamp) {
+    SECOND.with_borrow_mut(|(second, text)| {
+        if *second != at.seconds() {
+            let full = Timestamp::from_seconds(at.seconds()).rfc3339();
+            *text = full
+                .chars()
+                .take_while(|c| !matches!(c, '.' | 'Z'))
+                .collect();
+            *second = at.seconds();
+        }
+        out.extend_from_slice(text.as_bytes());
+    });
+    let written = write!(out, ".{:03}Z", at.millis().rem_euclid(1000));
+    debug_assert!(written.is_ok());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_querys_values_are_never_written() {
+        for (query, names) in [
+            ("token=eyJhbGciOi", "token=…"),
+            ("a=1&token=x&y=", "a=…&token=…&y=…"),
+            ("eyJhbGciOiJIUzI1NiJ9.x.y", "…"),
+            ("a&b=2", "…&b=…"),
+            ("", "…"),
+        ] {
+            assert_eq!(parameter_names(query), names);
+        }
+        let long = format!("{}=1", "n".repeat(65));
+        assert_eq!(parameter_names(&long), "…");
+    }
+
+    #[test]
+    fn times_keep_their_milliseconds() {
+        let mut out = Vec::new();
+        for millis in [1_000, 1_007, 2_120] {
+            write_time(&mut out, Timestamp::from_millis(millis));
+            out.push(b' ');
+        }
+        assert_eq!(
+            String::from_utf8(out).unwrap(),
+            "1970-01-01T00:00:01.000Z 1970-01-01T00:00:01.007Z 1970-01-01T00:00:02.120Z "
+        );
+    }
+
+    #[test]
+    fn a_line_is_one_json_object() {
+        let mut out = Vec::new();
+        let mut line = Line::begin(&mut out, Timestamp::from_millis(0));
+        line.text("host", b"a\"b\n");
+        line.number("status", 200);
+        line.milliseconds("duration_ms", Duration::from_micros(12_034));
+        line.target("/x", Some("token=s3cret"), QueryLogging::Names);
+        line.end();
+        assert_eq!(out.iter().filter(|&&b| b == b'\n').count(), 1);
+        let value: serde_json::Value = serde_json::from_slice(&out).unwrap();
+        assert_eq!(value["host"], "a\"b\n");
+        assert_eq!(value["duration_ms"], 12.034);
+        assert_eq!(value["query"], "token=…");
+    }
+}

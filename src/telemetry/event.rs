@@ -1,0 +1,130 @@
+//! What is counted for the whole process: a fixed list, so that no client can lengthen it.
+
+use crate::telemetry::exposition::{Exposition, Kind};
+
+/// Something that is counted as it happens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    ConnectionOpened,
+    ConnectionClosed,
+    /// Refused by a cap on connections, whole or per address.
+    ConnectionRefused,
+    HandshakeFailed,
+    PanicCaught,
+    AccountRegistered,
+    LoginSucceeded,
+    LoginFailed,
+    /// Answered without hashing, because the account or the network had failed too often.
+    LoginLockedOut,
+    /// The hashing pool was full: 503.
+    LoginBusy,
+    SessionRefreshed,
+    /// A refresh token that had been used before: its session was ended.
+    RefreshReused,
+    ReloadSucceeded,
+    /// The last good configuration stays.
+    ReloadFailed,
+    AccessLineDropped,
+    LogLineDropped,
+}
+
+/// A metric's name, its help, and the label that tells its events apart.
+struct Family {
+    name: &'static str,
+    help: &'static str,
+    label: &'static str,
+}
+
+const CONNECTIONS: Family = Family {
+    name: "portcullis_connections_total",
+    help: "Connections by what became of them.",
+    label: "event",
+};
+const LOGINS: Family = Family {
+    name: "portcullis_logins_total",
+    help: "Attempts to log in by their outcome.",
+    label: "outcome",
+};
+const SESSIONS: Family = Family {
+    name: "portcullis_sessions_total",
+    help: "What happened to accounts and sessions.",
+    label: "event",
+};
+const RELOADS: Family = Family {
+    name: "portcullis_reloads_total",
+    help: "Reloads of the configuration by their outcome.",
+    label: "outcome",
+};
+const DROPPED: Family = Family {
+    name: "portcullis_log_lines_dropped_total",
+    help: "Log lines lost because they could not be written in time.",
+    label: "log",
+};
+
+impl Event {
+    pub(super) const COUNT: usize = Self::ALL.len();
+
+    /// By family: the exposition names a family once.
+    const ALL: [Event; 16] = [
+        Event::ConnectionOpened,
+        Event::ConnectionClosed,
+        Event::ConnectionRefused,
+        Event::HandshakeFailed,
+        Event::PanicCaught,
+        Event::LoginSucceeded,
+        Event::LoginFailed,
+        Event::LoginLockedOut,
+        Event::LoginBusy,
+        Event::AccountRegistered,
+        Event::SessionRefreshed,
+        Event::RefreshReused,
+        Event::ReloadSucceeded,
+        Event::ReloadFailed,
+        Event::AccessLineDropped,
+        Event::LogLineDropped,
+    ];
+
+    pub(super) const fn index(self) -> usize {
+        self as usize
+    }
+
+    const fn described(self) -> (&'static Family, &'static str) {
+        match self {
+            Event::ConnectionOpened => (&CONNECTIONS, "opened"),
+            Event::ConnectionClosed => (&CONNECTIONS, "closed"),
+            Event::ConnectionRefused => (&CONNECTIONS, "refused"),
+            Event::HandshakeFailed => (&CONNECTIONS, "handshake_failed"),
+            Event::PanicCaught => (&CONNECTIONS, "panicked"),
+            Event::LoginSucceeded => (&LOGINS, "succeeded"),
+            Event::LoginFailed => (&LOGINS, "failed"),
+            Event::LoginLockedOut => (&LOGINS, "locked_out"),
+            Event::LoginBusy => (&LOGINS, "busy"),
+            Event::AccountRegistered => (&SESSIONS, "registered"),
+            Event::SessionRefreshed => (&SESSIONS, "refreshed"),
+            Event::RefreshReused => (&SESSIONS, "refresh_reused"),
+            Event::ReloadSucceeded => (&RELOADS, "succeeded"),
+            Event::ReloadFailed => (&RELOADS, "failed"),
+            Event::AccessLineDropped => (&DROPPED, "access"),
+            Event::LogLineDropped => (&DROPPED, "program"),
+        }
+    }
+}
+
+pub(super) fn expose(counted: impl Fn(Event) -> u64, out: &mut Exposition) {
+    let mut last = "";
+    for event in Event::ALL {
+        let (family, value) = event.described();
+        if family.name != last {
+            out.family(family.name, Kind::Counter, family.help);
+            last = family.name;
+        }
+        out.sample(&[(family.label, value)], counted(event));
+    }
+    let open = counted(Event::ConnectionOpened).saturating_sub(counted(Event::ConnectionClosed));
+    out.family(
+        "portcullis_connections_open",
+        Kind::Gauge,
+        "Client connections that are open now.",
+    );
+    out.sample(&[], open);
+}
