@@ -1,8 +1,147 @@
 //! The host that a request is for.
 
-/// A host name or address literal, lower case, and the port when one was given.
+use std::fmt;
+
+/// A host name or address literal, lower case, with the port when one was given.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Host {
-    name: String,
-    port: Option<u16>,
+    text: Box<str>,
+    /// Where the name ends in `text`.
+    name: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum HostError {
+    #[error("the host is not a name or address with an optional port")]
+    Syntax,
+    #[error("the host is longer than 253 characters")]
+    Length,
+}
+
+impl Host {
+    /// Reads `name[:port]`. Userinfo, blanks, empty labels and percent signs are refused.
+    pub fn parse(bytes: &[u8]) -> Result<Self, HostError> {
+        if bytes.len() > 253 + ":65535".len() {
+            return Err(HostError::Length);
+        }
+        let text = std::str::from_utf8(bytes).map_err(|_| HostError::Syntax)?;
+        let (name, port) = split_port(text)?;
+        let literal = name.starts_with('[');
+        if !(literal && is_address(name) || !literal && is_name(name)) {
+            return Err(HostError::Syntax);
+        }
+        // The root's dot names the same host (RFC 1034 §3.1).
+        let name = name.strip_suffix('.').unwrap_or(name);
+        let mut kept = String::with_capacity(text.len());
+        kept.push_str(name);
+        kept.make_ascii_lowercase();
+        let end = kept.len();
+        if let Some(port) = port {
+            kept.push(':');
+            kept.push_str(port);
+        }
+        Ok(Self {
+            text: kept.into_boxed_str(),
+            name: end,
+        })
+    }
+
+    /// Without the port.
+    pub fn name(&self) -> &str {
+        self.text.get(..self.name).unwrap_or_default()
+    }
+
+    pub fn port(&self) -> Option<u16> {
+        self.text.get(self.name + 1..)?.parse().ok()
+    }
+
+    /// As it stands in a Host field.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+}
+
+impl fmt::Display for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+fn split_port(text: &str) -> Result<(&str, Option<&str>), HostError> {
+    let after_literal = text.rfind(']').map_or(0, |at| at + 1);
+    let Some(colon) = text.get(after_literal..).and_then(|rest| rest.find(':')) else {
+        return Ok((text, None));
+    };
+    let (name, port) = text.split_at(after_literal + colon);
+    let port = port.get(1..).unwrap_or_default();
+    let digits = !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit());
+    if digits && port.parse::<u16>().is_ok() {
+        Ok((name, Some(port)))
+    } else {
+        Err(HostError::Syntax)
+    }
+}
+
+fn is_name(name: &str) -> bool {
+    let name = name.strip_suffix('.').unwrap_or(name);
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
+    name.len() <= 253
+        && name
+            .split('.')
+            .all(|label| !label.is_empty() && label.bytes().all(allowed))
+}
+
+fn is_address(literal: &str) -> bool {
+    let inner = literal
+        .strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'));
+    inner.is_some_and(|inner| inner.parse::<std::net::Ipv6Addr>().is_ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_have_one_form() {
+        for (written, name, port) in [
+            ("Example.COM", "example.com", None),
+            ("example.com.", "example.com", None),
+            ("example.com:8443", "example.com", Some(8443)),
+            ("[::1]:80", "[::1]", Some(80)),
+            ("127.0.0.1", "127.0.0.1", None),
+        ] {
+            let host = Host::parse(written.as_bytes()).unwrap();
+            assert_eq!((host.name(), host.port()), (name, port), "{written}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_a_host_is_refused() {
+        for written in [
+            "",
+            ".",
+            "a..b",
+            "user@host",
+            "a b",
+            "a/b",
+            "a:b",
+            "a:",
+            "a:99999",
+            "[::1",
+            "::1",
+            "a%41",
+            "a:80:90",
+            "[a]",
+            "h\u{e9}",
+            "a,b",
+        ] {
+            assert_eq!(
+                Host::parse(written.as_bytes()),
+                Err(HostError::Syntax),
+                "{written}"
+            );
+        }
+        assert_eq!(Host::parse(&[b'a'; 300]), Err(HostError::Length));
+    }
 }
