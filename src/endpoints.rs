@@ -1,10 +1,12 @@
 //! The paths that the gateway answers itself: one module a profile.
 
+mod form;
 mod jwks;
 mod native;
 mod praisonai;
 mod profile;
 mod rag_modulo;
+mod reply;
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, Response};

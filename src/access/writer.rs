@@ -29,13 +29,6 @@ pub enum Destination {
     Off,
 }
 
-/// What the access log writes, and where to.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct AccessSettings {
-    pub destination: Destination,
-    pub query: QueryLogging,
-}
-
 /// Why the access log cannot be written.
 #[derive(Debug, thiserror::Error)]
 pub enum AccessLogError {
@@ -71,12 +64,13 @@ struct Shared {
 }
 
 impl AccessLog {
-    /// Opens the destination and starts the writer thread.
+    /// Opens `destination` and starts the writer thread.
     ///
     /// # Errors
     /// The file cannot be opened for appending, or no thread can be had.
     pub fn start(
-        settings: AccessSettings,
+        destination: Destination,
+        query: QueryLogging,
         clock: &Clock,
         metrics: &Metrics,
     ) -> Result<Self, AccessLogError> {
@@ -85,10 +79,10 @@ impl AccessLog {
             reopen: AtomicBool::new(false),
             stop: AtomicBool::new(false),
         });
-        let Some(sink) = Sink::open(settings.destination)? else {
+        let Some(sink) = Sink::open(destination)? else {
             return Ok(Self {
                 shared,
-                query: settings.query,
+                query,
                 writer: None,
             });
         };
@@ -106,7 +100,7 @@ impl AccessLog {
             .map_err(AccessLogError::Thread)?;
         Ok(Self {
             shared,
-            query: settings.query,
+            query,
             writer: Some(writer),
         })
     }

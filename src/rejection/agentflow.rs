@@ -1,0 +1,124 @@
+//! AgentFlow's shape: an envelope that always has `error` and `metadata`, or its client breaks.
+
+use serde_json::{Map, Value, json};
+
+use super::Asked;
+use super::fault::FieldFault;
+use super::refusal::{Quota, Reason, Refusal};
+
+pub(super) fn body(refusal: &Refusal, asked: &Asked) -> Value {
+    let message = message(refusal);
+    let mut error = Map::new();
+    error.insert(String::from("code"), json!(code(refusal.reason)));
+    error.insert(String::from("message"), json!(message));
+    error.insert(String::from("details"), details(refusal));
+    if let Some(quota) = refusal.quota {
+        error.insert(String::from("limit"), json!(quota.requests));
+        error.insert(
+            String::from("window_seconds"),
+            json!(quota.window.as_secs()),
+        );
+    }
+    if let Some(seconds) = refusal.retry_seconds() {
+        error.insert(String::from("retry_after_seconds"), json!(seconds));
+    }
+    json!({
+        "error": error,
+        "metadata": {
+            "request_id": asked.id.to_string(),
+            "timestamp": asked.at.rfc3339(),
+            "message": message,
+            "status": "error",
+        },
+    })
+}
+
+/// Its words; `REVOKED_TOKEN` is what it says when there is no token at all.
+fn code(reason: Reason) -> &'static str {
+    match reason {
+        Reason::CredentialMissing | Reason::CredentialMalformed | Reason::SessionEnded => {
+            "REVOKED_TOKEN"
+        }
+        Reason::TokenInvalid | Reason::LoginFailed | Reason::RefreshFailed => "INVALID_TOKEN",
+        Reason::TokenExpired => "EXPIRED_TOKEN",
+        Reason::Forbidden
+        | Reason::OriginForbidden
+        | Reason::RegistrationClosed
+        | Reason::PasswordWrong => "FORBIDDEN",
+        Reason::InvalidBody => "VALIDATION_ERROR",
+        Reason::RateLimited | Reason::LockedOut => "RATE_LIMIT_EXCEEDED",
+        Reason::Malformed
+        | Reason::CredentialsAmbiguous
+        | Reason::NotFound
+        | Reason::MethodNotAllowed
+        | Reason::BodyTooSlow
+        | Reason::EmailTaken
+        | Reason::UsernameTaken
+        | Reason::BodyTooLarge
+        | Reason::Misdirected
+        | Reason::HeadersTooLarge
+        | Reason::Internal
+        | Reason::BadGateway
+        | Reason::Busy
+        | Reason::Unavailable
+        | Reason::UpstreamFull
+        | Reason::GatewayTimeout => "HTTPException",
+    }
+}
+
+fn message(refusal: &Refusal) -> String {
+    match refusal.reason {
+        Reason::CredentialMissing
+        | Reason::CredentialMalformed
+        | Reason::TokenInvalid
+        | Reason::SessionEnded
+        | Reason::LoginFailed
+        | Reason::RefreshFailed => String::from("Invalid token, please login again"),
+        Reason::TokenExpired => String::from("Token has expired, please login again"),
+        Reason::RateLimited => rate_limit_message(refusal),
+        Reason::InvalidBody => {
+            String::from("The request data is invalid. Please check your input.")
+        }
+        Reason::Malformed
+        | Reason::CredentialsAmbiguous
+        | Reason::PasswordWrong
+        | Reason::Forbidden
+        | Reason::OriginForbidden
+        | Reason::RegistrationClosed
+        | Reason::NotFound
+        | Reason::MethodNotAllowed
+        | Reason::BodyTooSlow
+        | Reason::EmailTaken
+        | Reason::UsernameTaken
+        | Reason::BodyTooLarge
+        | Reason::Misdirected
+        | Reason::LockedOut
+        | Reason::HeadersTooLarge
+        | Reason::Internal
+        | Reason::BadGateway
+        | Reason::Busy
+        | Reason::Unavailable
+        | Reason::UpstreamFull
+        | Reason::GatewayTimeout => refusal.message(),
+    }
+}
+
+fn rate_limit_message(refusal: &Refusal) -> String {
+    let Some(Quota { requests, window }) = refusal.quota else {
+        return refusal.message();
+    };
+    let window = window.as_secs();
+    let after = refusal.retry_seconds().unwrap_or(window);
+    format!("Too many requests. Limit: {requests} per {window}s. Retry after {after}s.")
+}
+
+/// `loc`, `msg` and `type` of each fault: what its schema has room for.
+fn details(refusal: &Refusal) -> Value {
+    let Some(invalid) = &refusal.invalid else {
+        return json!([]);
+    };
+    let elements = invalid.faults().iter().map(FieldFault::pydantic);
+    elements
+        .map(|element| json!({ "loc": element["loc"], "msg": element["msg"], "type": element["type"] }))
+        .collect()
+}

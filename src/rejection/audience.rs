@@ -1,0 +1,99 @@
+//! Who reads an answer: a program, or a person whose browser navigated here.
+
+use http::{HeaderMap, Method, header};
+
+/// Who reads the refusal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Audience {
+    /// Gets the body of the route's shape.
+    Program,
+    /// A person whose browser navigated here: gets a page.
+    Browser,
+}
+
+impl Audience {
+    /// A browser says that it navigates (`Sec-Fetch-Mode`); one that is too old to say so asks for
+    /// HTML before anything else.
+    pub fn of(method: &Method, headers: &HeaderMap) -> Self {
+        if !matches!(*method, Method::GET | Method::HEAD) {
+            return Audience::Program;
+        }
+        let navigates = match headers.get("sec-fetch-mode") {
+            Some(mode) => mode == "navigate",
+            None => prefers_html(headers),
+        };
+        if navigates {
+            Audience::Browser
+        } else {
+            Audience::Program
+        }
+    }
+}
+
+fn prefers_html(headers: &HeaderMap) -> bool {
+    let accept = headers
+        .get(header::ACCEPT)
+        .and_then(|value| value.to_str().ok());
+    accept.is_some_and(|accept| {
+        accept
+            .trim_start()
+            .to_ascii_lowercase()
+            .starts_with("text/html")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_navigation_gets_a_page() {
+        let cases = [
+            (Method::GET, Some("navigate"), "*/*", Audience::Browser),
+            (
+                Method::HEAD,
+                Some("navigate"),
+                "text/html",
+                Audience::Browser,
+            ),
+            (Method::GET, Some("cors"), "text/html", Audience::Program),
+            (
+                Method::GET,
+                Some("websocket"),
+                "text/html",
+                Audience::Program,
+            ),
+            (
+                Method::POST,
+                Some("navigate"),
+                "text/html",
+                Audience::Program,
+            ),
+            (
+                Method::GET,
+                None,
+                "text/html,application/xhtml+xml,*/*;q=0.8",
+                Audience::Browser,
+            ),
+            (Method::GET, None, "*/*", Audience::Program),
+            (
+                Method::GET,
+                None,
+                "application/json, text/html",
+                Audience::Program,
+            ),
+        ];
+        for (method, mode, accept, expected) in cases {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::ACCEPT, accept.parse().unwrap());
+            if let Some(mode) = mode {
+                headers.insert("sec-fetch-mode", mode.parse().unwrap());
+            }
+            assert_eq!(
+                Audience::of(&method, &headers),
+                expected,
+                "{method} {mode:?} {accept}"
+            );
+        }
+    }
+}

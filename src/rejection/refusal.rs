@@ -1,0 +1,215 @@
+//! A refusal as the wire knows it: one reason with its status and stable word, and what goes with it.
+
+use std::time::Duration;
+
+use http::{Method, StatusCode};
+
+use super::fault::InvalidBody;
+
+/// What a client is told, before any shape is given to it.
+#[derive(Clone, Debug)]
+pub(super) struct Refusal {
+    pub reason: Reason,
+    /// Our own words, where the reason's are too general.
+    pub detail: Option<String>,
+    /// `Retry-After`, sent in whole seconds, rounded up.
+    pub retry_after: Option<Duration>,
+    /// `Allow`, on 405.
+    pub allow: Vec<Method>,
+    /// What is wrong with the body, on 422.
+    pub invalid: Option<InvalidBody>,
+    /// The rule that was exceeded, on 429.
+    pub quota: Option<Quota>,
+}
+
+/// So many requests in so much time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Quota {
+    pub requests: u64,
+    pub window: Duration,
+}
+
+/// The reasons that a client can tell apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reason {
+    Malformed,
+    CredentialsAmbiguous,
+    CredentialMissing,
+    CredentialMalformed,
+    TokenInvalid,
+    TokenExpired,
+    SessionEnded,
+    LoginFailed,
+    RefreshFailed,
+    PasswordWrong,
+    Forbidden,
+    OriginForbidden,
+    RegistrationClosed,
+    NotFound,
+    MethodNotAllowed,
+    BodyTooSlow,
+    EmailTaken,
+    UsernameTaken,
+    BodyTooLarge,
+    Misdirected,
+    InvalidBody,
+    RateLimited,
+    LockedOut,
+    HeadersTooLarge,
+    Internal,
+    BadGateway,
+    Busy,
+    Unavailable,
+    UpstreamFull,
+    GatewayTimeout,
+}
+
+impl Refusal {
+    pub fn of(reason: Reason) -> Self {
+        Self {
+            reason,
+            detail: None,
+            retry_after: None,
+            allow: Vec::new(),
+            invalid: None,
+            quota: None,
+        }
+    }
+
+    pub fn after(self, retry_after: Duration) -> Self {
+        Self {
+            retry_after: Some(retry_after),
+            ..self
+        }
+    }
+
+    /// Whole seconds to wait: rounded up, or the client comes back too early.
+    pub fn retry_seconds(&self) -> Option<u64> {
+        self.retry_after
+            .map(|d| d.as_millis().div_ceil(1000))
+            .and_then(|s| u64::try_from(s).ok())
+    }
+
+    /// One line for a person.
+    pub fn message(&self) -> String {
+        match (&self.invalid, &self.detail) {
+            (Some(invalid), _) => invalid.line(),
+            (None, Some(detail)) => detail.clone(),
+            (None, None) => String::from(self.reason.message()),
+        }
+    }
+}
+
+impl Reason {
+    pub fn status(self) -> StatusCode {
+        match self {
+            Reason::Malformed | Reason::CredentialsAmbiguous => StatusCode::BAD_REQUEST,
+            Reason::CredentialMissing
+            | Reason::CredentialMalformed
+            | Reason::TokenInvalid
+            | Reason::TokenExpired
+            | Reason::SessionEnded
+            | Reason::LoginFailed
+            | Reason::RefreshFailed => StatusCode::UNAUTHORIZED,
+            Reason::PasswordWrong
+            | Reason::Forbidden
+            | Reason::OriginForbidden
+            | Reason::RegistrationClosed => StatusCode::FORBIDDEN,
+            Reason::NotFound => StatusCode::NOT_FOUND,
+            Reason::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Reason::BodyTooSlow => StatusCode::REQUEST_TIMEOUT,
+            Reason::EmailTaken | Reason::UsernameTaken => StatusCode::CONFLICT,
+            Reason::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Reason::Misdirected => StatusCode::MISDIRECTED_REQUEST,
+            Reason::InvalidBody => StatusCode::UNPROCESSABLE_ENTITY,
+            Reason::RateLimited | Reason::LockedOut => StatusCode::TOO_MANY_REQUESTS,
+            Reason::HeadersTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            Reason::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+            Reason::BadGateway => StatusCode::BAD_GATEWAY,
+            Reason::Busy | Reason::Unavailable | Reason::UpstreamFull => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
+            Reason::GatewayTimeout => StatusCode::GATEWAY_TIMEOUT,
+        }
+    }
+
+    /// The stable word: clients and dashboards compare it, so it never changes.
+    pub fn code(self) -> &'static str {
+        match self {
+            Reason::Malformed => "bad_request",
+            Reason::CredentialsAmbiguous => "ambiguous_credentials",
+            Reason::CredentialMissing => "credential_missing",
+            Reason::CredentialMalformed => "credential_malformed",
+            Reason::TokenInvalid => "invalid_token",
+            Reason::TokenExpired => "expired_token",
+            Reason::SessionEnded => "session_ended",
+            Reason::LoginFailed => "login_failed",
+            Reason::RefreshFailed => "refresh_failed",
+            Reason::PasswordWrong => "password_wrong",
+            Reason::Forbidden => "forbidden",
+            Reason::OriginForbidden => "origin_forbidden",
+            Reason::RegistrationClosed => "registration_closed",
+            Reason::NotFound => "not_found",
+            Reason::MethodNotAllowed => "method_not_allowed",
+            Reason::BodyTooSlow => "body_too_slow",
+            Reason::EmailTaken => "email_taken",
+            Reason::UsernameTaken => "username_taken",
+            Reason::BodyTooLarge => "body_too_large",
+            Reason::Misdirected => "misdirected",
+            Reason::InvalidBody => "invalid_body",
+            Reason::RateLimited => "rate_limit_exceeded",
+            Reason::LockedOut => "too_many_attempts",
+            Reason::HeadersTooLarge => "headers_too_large",
+            Reason::Internal => "internal_error",
+            Reason::BadGateway => "bad_gateway",
+            Reason::Busy => "busy",
+            Reason::Unavailable => "unavailable",
+            Reason::UpstreamFull => "upstream_full",
+            Reason::GatewayTimeout => "gateway_timeout",
+        }
+    }
+
+    /// What a person is told where the shape has no words of its own.
+    pub fn message(self) -> &'static str {
+        match self {
+            Reason::Malformed => "The request is malformed",
+            Reason::CredentialsAmbiguous => "The request carries two different credentials",
+            Reason::CredentialMissing => "Authentication is required",
+            Reason::CredentialMalformed => "The Authorization header is not `Bearer <token>`",
+            Reason::TokenInvalid => "The token is invalid",
+            Reason::TokenExpired => "The token has expired",
+            Reason::SessionEnded => "The session has ended",
+            Reason::LoginFailed => "Invalid login name or password",
+            Reason::RefreshFailed => "The refresh token is invalid or has been used",
+            Reason::PasswordWrong => "The current password is wrong",
+            Reason::Forbidden => "You may not do this",
+            Reason::OriginForbidden => "The origin is not admitted",
+            Reason::RegistrationClosed => "Registration is closed",
+            Reason::NotFound => "Not Found",
+            Reason::MethodNotAllowed => "Method Not Allowed",
+            Reason::BodyTooSlow => "The request body did not arrive in time",
+            Reason::EmailTaken => "An account with this e-mail address exists",
+            Reason::UsernameTaken => "An account with this username exists",
+            Reason::BodyTooLarge => "The request body is too large",
+            Reason::Misdirected => "This host is not served on this connection",
+            Reason::InvalidBody => "The request body is invalid",
+            Reason::RateLimited => "Too many requests",
+            Reason::LockedOut => "Too many failed attempts",
+            Reason::HeadersTooLarge => "The request headers are too large",
+            Reason::Internal => "Internal Server Error",
+            Reason::BadGateway => "The upstream gave no valid answer",
+            Reason::Busy => "The service is busy",
+            Reason::Unavailable => "The service is unavailable",
+            Reason::UpstreamFull => "The upstream is busy",
+            Reason::GatewayTimeout => "The upstream did not answer in time",
+        }
+    }
+
+    /// Whether a 401 says that a bearer token was shown and refused (RFC 6750 §3.1).
+    pub fn is_refused_token(self) -> bool {
+        matches!(
+            self,
+            Reason::TokenInvalid | Reason::TokenExpired | Reason::SessionEnded
+        )
+    }
+}
