@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 pub use entry::{AccessEntry, LoggedBody};
 pub use line::QueryLogging;
-pub use writer::{AccessLog, AccessLogError, Destination};
+pub use writer::{AccessLog, AccessLogError, AccessSettings, Destination};
 
 use crate::clock::Clock;
 use crate::telemetry::{Metrics, WorkerMetrics};

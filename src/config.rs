@@ -1,6 +1,7 @@
 //! The configuration file, from text to the program's own types.
 
 pub mod diagnostic;
+pub mod log;
 pub mod reader;
 pub mod units;
 

@@ -4,6 +4,7 @@
 mod event;
 mod exposition;
 mod histogram;
+mod log;
 mod process;
 mod worker;
 
@@ -12,6 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 pub use event::Event;
 pub use exposition::{Exposition, Kind};
+pub use log::{LogError, LogFormat, LogLevel, LogSettings, ProgramLog};
 pub use worker::{RequestFigures, WorkerMetrics};
 
 use crate::clock::{Clock, Timestamp};

@@ -29,6 +29,13 @@ pub enum Destination {
     Off,
 }
 
+/// What the access log writes, and where to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AccessSettings {
+    pub destination: Destination,
+    pub query: QueryLogging,
+}
+
 /// Why the access log cannot be written.
 #[derive(Debug, thiserror::Error)]
 pub enum AccessLogError {
@@ -64,13 +71,12 @@ struct Shared {
 }
 
 impl AccessLog {
-    /// Opens `destination` and starts the writer thread.
+    /// Opens the destination and starts the writer thread.
     ///
     /// # Errors
     /// The file cannot be opened for appending, or no thread can be had.
     pub fn start(
-        destination: Destination,
-        query: QueryLogging,
+        settings: AccessSettings,
         clock: &Clock,
         metrics: &Metrics,
     ) -> Result<Self, AccessLogError> {
@@ -79,10 +85,10 @@ impl AccessLog {
             reopen: AtomicBool::new(false),
             stop: AtomicBool::new(false),
         });
-        let Some(sink) = Sink::open(destination)? else {
+        let Some(sink) = Sink::open(settings.destination)? else {
             return Ok(Self {
                 shared,
-                query,
+                query: settings.query,
                 writer: None,
             });
         };
@@ -100,7 +106,7 @@ impl AccessLog {
             .map_err(AccessLogError::Thread)?;
         Ok(Self {
             shared,
-            query,
+            query: settings.query,
             writer: Some(writer),
         })
     }

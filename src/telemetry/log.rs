@@ -1,0 +1,192 @@
+//! The program's own log on standard error: written by a thread, so that a stalled terminal or
+//! journal never holds a worker.
+
+use std::fmt;
+use std::io::{self, Write};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::thread::{self, JoinHandle};
+
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::time::FormatTime;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
+
+use crate::clock::Clock;
+use crate::telemetry::{Event, Metrics};
+
+/// Events that may wait for a stalled writer before they are dropped and counted.
+const MOST_WAITING: usize = 4096;
+
+/// How much of the program's own doings is logged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LogSettings {
+    pub level: LogLevel,
+    pub format: LogFormat,
+}
+
+/// The least urgent message that is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogLevel {
+    Error,
+    Warn,
+    #[default]
+    Info,
+    Debug,
+    Trace,
+}
+
+/// How a message looks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogFormat {
+    #[default]
+    Json,
+    Text,
+}
+
+/// Why the log cannot be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum LogError {
+    #[error("the log's thread cannot be started")]
+    Thread(#[source] io::Error),
+    #[error("a log has been set up already")]
+    Twice(#[source] TryInitError),
+}
+
+/// The log of the process while it lives; dropping it waits for what was logged to be written.
+pub struct ProgramLog {
+    writer: Option<JoinHandle<()>>,
+    lines: SyncSender<Line>,
+}
+
+enum Line {
+    Text(Vec<u8>),
+    Last,
+}
+
+impl ProgramLog {
+    /// Sends what the program logs to standard error.
+    ///
+    /// # Errors
+    /// A log was set up before, or no thread can be had.
+    pub fn start(
+        settings: LogSettings,
+        clock: &Clock,
+        metrics: &Metrics,
+    ) -> Result<Self, LogError> {
+        let (lines, waiting) = sync_channel(MOST_WAITING);
+        let writer = thread::Builder::new()
+            .name(String::from("log"))
+            .spawn(move || write_lines(&waiting))
+            .map_err(LogError::Thread)?;
+        let layer = tracing_subscriber::fmt::layer()
+            .with_writer(Sender {
+                lines: lines.clone(),
+                metrics: metrics.clone(),
+            })
+            .with_timer(WallTime(clock.clone()));
+        let registry = tracing_subscriber::registry().with(targets(settings.level));
+        let installed = match settings.format {
+            LogFormat::Json => registry.with(layer.json().flatten_event(true)).try_init(),
+            LogFormat::Text => registry.with(layer.with_ansi(false)).try_init(),
+        };
+        installed.map_err(LogError::Twice)?;
+        Ok(Self {
+            writer: Some(writer),
+            lines,
+        })
+    }
+}
+
+impl Drop for ProgramLog {
+    fn drop(&mut self) {
+        // The subscriber lives as long as the process and holds a sender: the end is said.
+        if self.lines.send(Line::Last).is_ok()
+            && let Some(writer) = self.writer.take()
+        {
+            // A panic of the writer has been printed by the panic hook; nothing is left to log to.
+            drop(writer.join());
+        }
+    }
+}
+
+/// Libraries are heard from `warn` on only: below that they print headers, and with them tokens.
+fn targets(level: LogLevel) -> Targets {
+    let ours = match level {
+        LogLevel::Error => LevelFilter::ERROR,
+        LogLevel::Warn => LevelFilter::WARN,
+        LogLevel::Info => LevelFilter::INFO,
+        LogLevel::Debug => LevelFilter::DEBUG,
+        LogLevel::Trace => LevelFilter::TRACE,
+    };
+    Targets::new()
+        .with_default(ours.min(LevelFilter::WARN))
+        .with_target("portcullis", ours)
+}
+
+fn write_lines(waiting: &Receiver<Line>) {
+    let mut err = io::stderr();
+    while let Ok(Line::Text(line)) = waiting.recv() {
+        // Standard error is the last resort: nowhere is left to say that it is gone.
+        drop(err.write_all(&line));
+    }
+}
+
+#[derive(Clone)]
+struct Sender {
+    lines: SyncSender<Line>,
+    metrics: Metrics,
+}
+
+impl Write for Sender {
+    /// Called once an event, with the whole line.
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        match self.lines.try_send(Line::Text(line.to_vec())) {
+            Ok(()) => {}
+            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {
+                self.metrics.count(Event::LogLineDropped);
+            }
+        }
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<'a> MakeWriter<'a> for Sender {
+    type Writer = Self;
+
+    fn make_writer(&'a self) -> Self {
+        self.clone()
+    }
+}
+
+struct WallTime(Clock);
+
+impl FormatTime for WallTime {
+    fn format_time(&self, out: &mut Writer<'_>) -> fmt::Result {
+        out.write_str(&self.0.now().rfc3339())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn libraries_never_print_what_they_carry() {
+        use tracing::Level;
+        for level in [LogLevel::Info, LogLevel::Debug, LogLevel::Trace] {
+            let targets = targets(level);
+            for library in ["hyper", "h2::codec", "sqlx::query", "rustls"] {
+                assert!(!targets.would_enable(library, &Level::INFO), "{library}");
+                assert!(targets.would_enable(library, &Level::WARN), "{library}");
+            }
+        }
+        assert!(targets(LogLevel::Trace).would_enable("portcullis::server", &Level::TRACE));
+        assert!(!targets(LogLevel::Error).would_enable("hyper", &Level::WARN));
+    }
+}

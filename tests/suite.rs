@@ -1,0 +1,10 @@
+//! The gateway as its users meet it: the real binary over TLS, real upstream servers, a real Redis.
+//!
+//! Every test starts what it needs on ports of its own and ends only what it started.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+#![allow(clippy::print_stdout, clippy::print_stderr)]
+
+mod suite {
+    mod harness;
+}

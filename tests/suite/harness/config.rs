@@ -1,0 +1,133 @@
+//! The configuration of one test's gateway, as an operator would write it.
+
+use std::path::Path;
+
+use toml::{Table, Value};
+
+use super::certs::authority;
+use super::{Upstream, ports, tokens};
+
+/// A configuration file in the making. Everything that a test does not say has a fast, safe value.
+#[derive(Clone)]
+pub struct Config {
+    table: Table,
+    pub https: u16,
+    pub admin: u16,
+}
+
+impl Config {
+    pub fn new() -> Self {
+        let (https, admin) = (ports::free(), ports::free());
+        let base = format!(
+            r#"
+            [server]
+            https = ["127.0.0.1:{https}"]
+            admin = "127.0.0.1:{admin}"
+            public_url = "https://localhost:{https}"
+
+            [tls]
+            certificates = [{{ cert = "site.pem", key = "site.key" }}]
+
+            [accounts]
+            database = "sqlite:accounts.db"
+            registration = "open"
+            profiles = ["native", "praisonai", "rag-modulo"]
+
+            [passwords]
+            policy = "compat"
+            memory = "64KiB"
+            time = 1
+
+            [[tokens.key]]
+            id = "suite"
+            algorithm = "HS256"
+            secret = {{ file = "jwt.secret" }}
+            "#
+        );
+        Self {
+            table: base.parse().unwrap(),
+            https,
+            admin,
+        }
+    }
+
+    /// Adds what stands in this piece of TOML: tables are merged, lists of tables grow, other
+    /// values are replaced.
+    pub fn toml(mut self, piece: &str) -> Self {
+        let piece: Table = piece
+            .parse()
+            .unwrap_or_else(|error| panic!("{error}\n{piece}"));
+        merge(&mut self.table, piece);
+        self
+    }
+
+    /// Takes a key away: `"tokens.key"`.
+    pub fn without(mut self, path: &str) -> Self {
+        let (parents, key) = path
+            .rsplit_once('.')
+            .map_or((None, path), |(p, k)| (Some(p), k));
+        let mut table = &mut self.table;
+        for parent in parents.into_iter().flat_map(|p| p.split('.')) {
+            table = table
+                .get_mut(parent)
+                .and_then(Value::as_table_mut)
+                .expect(path);
+        }
+        table.remove(key).expect(path);
+        self
+    }
+
+    pub fn upstream(self, name: &str, server: &Upstream) -> Self {
+        self.upstream_at(name, &[&server.url()])
+    }
+
+    pub fn upstream_at(self, name: &str, servers: &[&str]) -> Self {
+        self.toml(&format!(
+            "[[upstream]]\nname = {name:?}\nservers = {servers:?}"
+        ))
+    }
+
+    /// A route; `rest` are its other keys, on lines or as they stand.
+    pub fn route(self, path: &str, rest: &str) -> Self {
+        self.toml(&format!("[[route]]\npath = {path:?}\n{rest}"))
+    }
+
+    /// One upstream called `app`, with `/public/**` for everybody and the rest for token holders.
+    pub fn app(self, server: &Upstream) -> Self {
+        self.upstream("app", server)
+            .route("/public/**", "upstream = \"app\"\nauth = \"none\"")
+            .route("/optional/**", "upstream = \"app\"\nauth = \"optional\"")
+            .route("/**", "upstream = \"app\"\nauth = \"required\"")
+    }
+
+    /// Writes the file, and the certificates and secrets that it names, into a folder.
+    pub fn write(&self, folder: &Path) {
+        std::fs::write(folder.join("portcullis.toml"), self.to_string()).unwrap();
+        if !folder.join("site.pem").exists() {
+            authority()
+                .leaf(&["localhost", "127.0.0.1"])
+                .write(folder, "site");
+        }
+        std::fs::write(folder.join("jwt.secret"), format!("{}\n", tokens::SECRET)).unwrap();
+    }
+}
+
+impl std::fmt::Display for Config {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&toml::to_string(&self.table).unwrap())
+    }
+}
+
+fn merge(into: &mut Table, from: Table) {
+    for (key, value) in from {
+        match (into.get_mut(&key), value) {
+            (Some(Value::Table(old)), Value::Table(new)) => merge(old, new),
+            (Some(Value::Array(old)), Value::Array(new))
+                if new.iter().all(Value::is_table) && !new.is_empty() && key != "certificates" =>
+            {
+                old.extend(new);
+            }
+            (_, value) => drop(into.insert(key, value)),
+        }
+    }
+}

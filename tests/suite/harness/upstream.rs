@@ -1,0 +1,408 @@
+//! Upstream servers: real sockets, answers that a test chooses, and a record of what arrived.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use http::{HeaderMap, Request, Response, Version};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use serde_json::{Value, json};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio_rustls::TlsAcceptor;
+
+use super::body::{self, SendBody};
+use super::certs::Leaf;
+use super::raw::{Io, Raw};
+use super::websocket::{self, WebSocket};
+use super::{ports, within};
+
+/// A server behind the gateway. Dropping it closes its listener and its connections.
+pub struct Upstream {
+    scheme: &'static str,
+    port: u16,
+    record: Record,
+    connections: watch::Receiver<usize>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+/// A request as it arrived.
+#[derive(Clone, Debug)]
+pub struct Received {
+    pub method: String,
+    pub target: String,
+    pub version: Version,
+    pub headers: HeaderMap,
+    pub body: Bytes,
+    pub trailers: Option<HeaderMap>,
+}
+
+#[derive(Clone, Default)]
+struct Record(Arc<Mutex<Vec<Received>>>);
+
+type Answering = Pin<Box<dyn Future<Output = Response<SendBody>> + Send>>;
+type Handler = Arc<dyn Fn(Request<Incoming>) -> Answering + Send + Sync>;
+
+/// How an upstream's connections speak.
+enum Speech {
+    Http1,
+    Http2,
+    Https(TlsAcceptor),
+}
+
+/// A request that waits for the test to answer it.
+pub struct Exchange {
+    pub request: Request<Incoming>,
+    answer: oneshot::Sender<Response<SendBody>>,
+}
+
+/// The requests of an upstream that answers by hand.
+pub struct Exchanges(mpsc::Receiver<Exchange>);
+
+impl Exchanges {
+    pub async fn next(&mut self) -> Exchange {
+        within("a request reaches the upstream", self.0.recv())
+            .await
+            .expect("the upstream lives")
+    }
+}
+
+impl Exchange {
+    pub fn answer(self, response: Response<SendBody>) {
+        let _ = self.answer.send(response);
+    }
+
+    /// Returns when the gateway no longer waits for an answer.
+    pub async fn abandoned(&mut self) {
+        within("the gateway gives the request up", self.answer.closed()).await;
+    }
+}
+
+impl Upstream {
+    /// Answers everything with what reached it, as JSON.
+    pub async fn echo() -> Self {
+        Self::echoing(Speech::Http1).await
+    }
+
+    /// The same over HTTP/2 without TLS, by prior knowledge.
+    pub async fn echo_h2c() -> Self {
+        Self::echoing(Speech::Http2).await
+    }
+
+    /// The same over TLS with this certificate.
+    pub async fn echo_https(leaf: &Leaf) -> Self {
+        let tls = TlsAcceptor::from(Arc::new(leaf.server(&[b"h2", b"http/1.1"])));
+        Self::echoing(Speech::Https(tls)).await
+    }
+
+    async fn echoing(speech: Speech) -> Self {
+        let record = Record::default();
+        let kept = record.clone();
+        let handler: Handler = Arc::new(move |request| {
+            let record = record.clone();
+            Box::pin(async move {
+                let received = Received::read(request).await;
+                let answer = received.echo();
+                record.0.lock().unwrap().push(received);
+                answer
+            })
+        });
+        Self::start(speech, kept, handler).await
+    }
+
+    /// Answers with what `answer` makes of a request; its body is left unread.
+    pub async fn answering(
+        answer: impl Fn(&Request<Incoming>) -> Response<SendBody> + Send + Sync + 'static,
+    ) -> Self {
+        let record = Record::default();
+        let kept = record.clone();
+        let handler: Handler = Arc::new(move |request| {
+            let response = answer(&request);
+            record.0.lock().unwrap().push(Received::head(&request));
+            Box::pin(async move { response })
+        });
+        Self::start(Speech::Http1, kept, handler).await
+    }
+
+    /// Every request waits until the test answers it.
+    pub async fn by_hand() -> (Self, Exchanges) {
+        let (sender, receiver) = mpsc::channel(16);
+        let record = Record::default();
+        let kept = record.clone();
+        let handler: Handler = Arc::new(move |request| {
+            let sender = sender.clone();
+            record.0.lock().unwrap().push(Received::head(&request));
+            Box::pin(async move {
+                let (answer, answered) = oneshot::channel();
+                let _ = sender.send(Exchange { request, answer }).await;
+                answered
+                    .await
+                    .unwrap_or_else(|_| response(500, "the test dropped this exchange"))
+            })
+        });
+        (
+            Self::start(Speech::Http1, kept, handler).await,
+            Exchanges(receiver),
+        )
+    }
+
+    /// Accepts a WebSocket on every path and sends every text frame back.
+    pub async fn websocket_echo() -> Self {
+        let record = Record::default();
+        let kept = record.clone();
+        let handler: Handler = Arc::new(move |mut request| {
+            record.0.lock().unwrap().push(Received::head(&request));
+            Box::pin(async move {
+                if !request.headers().contains_key("upgrade") {
+                    return response(426, "a WebSocket is wanted");
+                }
+                let upgrade = hyper::upgrade::on(&mut request);
+                tokio::spawn(async move {
+                    let Ok(io) = upgrade.await else { return };
+                    let mut socket = WebSocket::server(TokioIo::new(io));
+                    while let Some(frame) = socket.receive().await {
+                        if socket.send(frame.opcode, &frame.payload).await.is_err() {
+                            return;
+                        }
+                    }
+                });
+                let mut answer = Response::builder()
+                    .status(101)
+                    .header("connection", "upgrade")
+                    .header("upgrade", "websocket")
+                    .header("sec-websocket-accept", websocket::ACCEPT);
+                if request.headers().contains_key("sec-websocket-protocol") {
+                    answer = answer.header("sec-websocket-protocol", "agentflow-bearer");
+                }
+                answer.body(body::empty()).unwrap()
+            })
+        });
+        Self::start(Speech::Http1, kept, handler).await
+    }
+
+    /// No HTTP at all: each connection is given to `serve`.
+    pub async fn raw<F>(serve: impl Fn(Raw) -> F + Send + 'static) -> Self
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let (listener, port) = listen().await;
+        let (count, connections) = watch::channel(0);
+        let task = tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                count.send_modify(|n| *n += 1);
+                tokio::spawn(serve(Raw::new(stream)));
+            }
+        });
+        Self {
+            scheme: "http",
+            port,
+            record: Record::default(),
+            connections,
+            task,
+        }
+    }
+
+    /// A port on which nothing listens.
+    pub fn nobody() -> String {
+        format!("http://127.0.0.1:{}", ports::free())
+    }
+
+    async fn start(speech: Speech, record: Record, handler: Handler) -> Self {
+        let (listener, port) = listen().await;
+        let scheme = match speech {
+            Speech::Http1 => "http",
+            Speech::Http2 => "h2c",
+            Speech::Https(_) => "https",
+        };
+        let speech = Arc::new(speech);
+        let (count, connections) = watch::channel(0);
+        let task = tokio::spawn(async move {
+            let mut serving = tokio::task::JoinSet::new();
+            while let Ok((stream, _)) = listener.accept().await {
+                count.send_modify(|n| *n += 1);
+                serving.spawn(serve(stream, Arc::clone(&speech), Arc::clone(&handler)));
+            }
+        });
+        Self {
+            scheme,
+            port,
+            record,
+            connections,
+            task,
+        }
+    }
+
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    pub fn url(&self) -> String {
+        match self.scheme {
+            "https" => format!("https://localhost:{}", self.port),
+            scheme => format!("{scheme}://127.0.0.1:{}", self.port),
+        }
+    }
+
+    /// How many connections were opened to it.
+    pub fn connections(&self) -> usize {
+        *self.connections.borrow()
+    }
+
+    pub fn received(&self) -> Vec<Received> {
+        self.record.0.lock().unwrap().clone()
+    }
+
+    /// The latest request; fails the test when there was none.
+    #[track_caller]
+    pub fn last(&self) -> Received {
+        self.received()
+            .pop()
+            .expect("a request that reached the upstream")
+    }
+
+    /// Ends it, as a backend that is stopped.
+    pub async fn stop(mut self) -> u16 {
+        self.task.abort();
+        let _ = (&mut self.task).await;
+        self.port
+    }
+}
+
+impl Drop for Upstream {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Received {
+    fn head(request: &Request<Incoming>) -> Self {
+        Self {
+            method: request.method().to_string(),
+            target: request
+                .uri()
+                .path_and_query()
+                .map_or_else(String::new, ToString::to_string),
+            version: request.version(),
+            headers: request.headers().clone(),
+            body: Bytes::new(),
+            trailers: None,
+        }
+    }
+
+    async fn read(request: Request<Incoming>) -> Self {
+        let mut received = Self::head(&request);
+        if let Ok(body) = request.into_body().collect().await {
+            received.trailers = body.trailers().cloned();
+            received.body = body.to_bytes();
+        }
+        received
+    }
+
+    /// All values of a header, as text.
+    pub fn values(&self, name: &str) -> Vec<String> {
+        self.headers.get_all(name).iter().map(text).collect()
+    }
+
+    /// The one value of a header; fails the test when there are several.
+    #[track_caller]
+    pub fn header(&self, name: &str) -> Option<String> {
+        let mut values = self.values(name);
+        assert!(values.len() < 2, "{name}: {values:?}");
+        values.pop()
+    }
+
+    /// Every header whose name is `name` when `_` and `-` and case are one.
+    pub fn spellings(&self, name: &str) -> Vec<(String, String)> {
+        let wanted = plain(name);
+        let named = self
+            .headers
+            .iter()
+            .filter(|(key, _)| plain(key.as_str()) == wanted);
+        named
+            .map(|(key, value)| (key.to_string(), text(value)))
+            .collect()
+    }
+
+    fn echo(&self) -> Response<SendBody> {
+        let pairs = |headers: &HeaderMap| -> Vec<Value> {
+            headers
+                .iter()
+                .map(|(k, v)| json!([k.as_str(), text(v)]))
+                .collect()
+        };
+        let answer = json!({
+            "method": self.method,
+            "target": self.target,
+            "headers": pairs(&self.headers),
+            "body": String::from_utf8_lossy(&self.body),
+            "trailers": self.trailers.as_ref().map(pairs),
+        });
+        Response::builder()
+            .header("content-type", "application/json")
+            .body(body::full(answer.to_string()))
+            .unwrap()
+    }
+}
+
+pub fn response(status: u16, text: &str) -> Response<SendBody> {
+    Response::builder()
+        .status(status)
+        .body(body::full(text.to_owned()))
+        .unwrap()
+}
+
+async fn listen() -> (TcpListener, u16) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    (listener, port)
+}
+
+async fn serve(stream: TcpStream, speech: Arc<Speech>, handler: Handler) {
+    let _ = stream.set_nodelay(true);
+    match &*speech {
+        Speech::Http1 => serve_http1(stream, handler).await,
+        Speech::Http2 => serve_http2(stream, handler).await,
+        Speech::Https(tls) => {
+            let Ok(stream) = tls.accept(stream).await else {
+                return;
+            };
+            if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
+                serve_http2(stream, handler).await;
+            } else {
+                serve_http1(stream, handler).await;
+            }
+        }
+    }
+}
+
+async fn serve_http1(io: impl Io + 'static, handler: Handler) {
+    let service = service_fn(move |request| {
+        let answer = handler(request);
+        async move { Ok::<_, Infallible>(answer.await) }
+    });
+    let connection =
+        hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(io), service);
+    let _ = connection.with_upgrades().await;
+}
+
+async fn serve_http2(io: impl Io + 'static, handler: Handler) {
+    let service = service_fn(move |request| {
+        let answer = handler(request);
+        async move { Ok::<_, Infallible>(answer.await) }
+    });
+    let _ = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
+        .serve_connection(TokioIo::new(io), service)
+        .await;
+}
+
+fn text(value: &http::HeaderValue) -> String {
+    String::from_utf8_lossy(value.as_bytes()).into_owned()
+}
+
+fn plain(name: &str) -> String {
+    name.to_ascii_lowercase().replace('_', "-")
+}
