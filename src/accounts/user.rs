@@ -1,13 +1,174 @@
-//! To be written.
+//! An account as the rest of the program sees it: never with its password.
+
+use std::fmt;
+
+use super::email::EmailAddress;
+use super::name::{DisplayName, Username};
+use crate::clock::Timestamp;
+use crate::secret;
 
 /// A person's account.
-#[derive(Debug)]
-pub struct Account {}
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Account {
+    pub id: AccountId,
+    /// As it was given, but for blanks around it and the case of its domain.
+    pub email: EmailAddress,
+    pub email_verified: bool,
+    pub username: Option<Username>,
+    pub name: DisplayName,
+    /// In the order in which they were given; the first is the claim `role`.
+    pub roles: Vec<Role>,
+    pub status: Status,
+    pub created_at: Timestamp,
+    pub updated_at: Timestamp,
+}
 
-/// A UUIDv4, as text in tokens: the claim `sub`.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct AccountId(pub(crate) String);
+/// Whether an account may be used. A deleted account is not found at all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Status {
+    Active,
+    /// Stopped for abuse, by the gateway or an operator.
+    Locked,
+    /// Stopped by an operator.
+    Disabled,
+}
 
-/// What a person types to log in: an e-mail address or a username, in one namespace.
+impl Status {
+    /// The word in the database, in logs and on the command line.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Locked => "locked",
+            Self::Disabled => "disabled",
+        }
+    }
+
+    /// The status with this word.
+    pub fn parse(word: &str) -> Option<Self> {
+        [Self::Active, Self::Locked, Self::Disabled]
+            .into_iter()
+            .find(|status| status.word() == word)
+    }
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.word())
+    }
+}
+
+/// A UUIDv4 (RFC 9562 §5.4), as text in tokens: the claim `sub`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct AccountId(u128);
+
+/// The text is not the id of an account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not the id of an account")]
+pub struct NotAnAccountId;
+
+impl AccountId {
+    pub fn random() -> Self {
+        let random = u128::from_be_bytes(secret::random());
+        let version = (random & !(0xf << 76)) | (0x4 << 76);
+        Self((version & !(0x3 << 62)) | (0x2 << 62))
+    }
+
+    /// Reads the 36 characters of a UUID; the case of its letters does not matter.
+    pub fn parse(text: &str) -> Result<Self, NotAnAccountId> {
+        let dashes = text.bytes().enumerate().all(|(at, byte)| match at {
+            8 | 13 | 18 | 23 => byte == b'-',
+            _ => byte.is_ascii_hexdigit(),
+        });
+        if text.len() != 36 || !dashes {
+            return Err(NotAnAccountId);
+        }
+        let digits: String = text.split('-').collect();
+        u128::from_str_radix(&digits, 16)
+            .map(Self)
+            .map_err(|_| NotAnAccountId)
+    }
+}
+
+impl fmt::Display for AccountId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(id) = self;
+        write!(
+            f,
+            "{:08x}-{:04x}-{:04x}-{:04x}-{:012x}",
+            id >> 96,
+            (id >> 80) & 0xffff,
+            (id >> 64) & 0xffff,
+            (id >> 48) & 0xffff,
+            id & 0xffff_ffff_ffff,
+        )
+    }
+}
+
+/// What an account may do, by name: a word without blanks or commas, since roles travel in one
+/// header as a list with commas.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct LoginName(pub(crate) String);
+pub struct Role(String);
+
+/// The text is not the name of a role.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a role is 1 to 64 letters, digits and `-_.:`")]
+pub struct NotARole;
+
+impl Role {
+    pub fn parse(text: &str) -> Result<Self, NotARole> {
+        let fits = |c: char| c.is_ascii_alphanumeric() || "-_.:".contains(c);
+        if text.is_empty() || text.len() > 64 || !text.chars().all(fits) {
+            return Err(NotARole);
+        }
+        Ok(Self(text.to_owned()))
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_is_a_uuid_of_version_4_and_reads_back() {
+        let id = AccountId::random();
+        let text = id.to_string();
+        assert_eq!(text.len(), 36);
+        assert_eq!(&text[14..15], "4");
+        assert!("89ab".contains(&text[19..20]));
+        assert_eq!(AccountId::parse(&text), Ok(id));
+        assert_eq!(AccountId::parse(&text.to_uppercase()), Ok(id));
+    }
+
+    #[test]
+    fn what_is_not_a_uuid_is_not_an_id() {
+        for text in [
+            "",
+            "1",
+            "0123456789abcdef0123456789abcdef",
+            "0123456-789ab-4def-8123-456789abcdef",
+            "+1234567-89ab-4def-8123-456789abcdef",
+            "01234567-89ab-4def-8123-456789abcdeg",
+            "01234567-89ab-4def-8123-456789abcdef0",
+        ] {
+            assert_eq!(AccountId::parse(text), Err(NotAnAccountId), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_role_has_neither_blank_nor_comma() {
+        assert!(Role::parse("org:admin").is_ok());
+        for text in ["", "a,b", "a b", "é", "a\n"] {
+            assert_eq!(Role::parse(text), Err(NotARole), "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! The only place that computes password hashes: on threads of its own, with memory and waiting
+//! both bounded, so that a flood of log-ins is turned away rather than served from swap.
+
+mod pool;
+#[cfg(test)]
+mod tests;
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::Duration;
+
+use argon2::Params;
+use tokio::sync::oneshot;
+
+use super::password::{PasswordHash, PlainPassword};
+use pool::{Crew, Job, Queue, Work};
+
+/// When to come back after [`HashError::Busy`]: a full queue of the default size is worked off in
+/// about a second.
+const RETRY_AFTER: Duration = Duration::from_secs(2);
+
+/// What one hash costs, and how many there may be.
+#[derive(Clone, Debug)]
+pub struct HashSettings {
+    pub cost: Cost,
+    /// Hashes computed at one time; each thread keeps [`Cost::memory_kib`] of memory.
+    pub threads: NonZeroUsize,
+    /// Hashes that may wait for a thread.
+    pub queue: NonZeroUsize,
+}
+
+impl Default for HashSettings {
+    /// Half of the processors, so that a flood of log-ins leaves the other half for forwarding.
+    fn default() -> Self {
+        let processors = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        Self {
+            cost: Cost::default(),
+            threads: NonZeroUsize::new(processors.div_ceil(2)).unwrap_or(NonZeroUsize::MIN),
+            queue: NonZeroUsize::new(64).unwrap_or(NonZeroUsize::MIN),
+        }
+    }
+}
+
+/// The parameters of Argon2id (RFC 9106).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cost(Params);
+
+/// The parameters are outside of what RFC 9106 §3.1 allows, or of what this program does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("these parameters of Argon2id cannot be used")]
+pub struct NotACost;
+
+impl Default for Cost {
+    /// The OWASP password storage cheat sheet's: 19 MiB, two passes, one lane.
+    fn default() -> Self {
+        Self(Params::DEFAULT)
+    }
+}
+
+impl Cost {
+    /// Most memory that one hash may take.
+    const MAX_MEMORY_KIB: u32 = 1024 * 1024;
+    const MAX_PASSES: u32 = 64;
+    const MAX_LANES: u32 = 16;
+
+    /// Memory in KiB (8 per lane at least, 1 GiB at most), passes (64 at most), lanes (16).
+    pub fn new(memory_kib: u32, passes: u32, lanes: u32) -> Result<Self, NotACost> {
+        let params = Params::new(memory_kib, passes, lanes, Some(Params::DEFAULT_OUTPUT_LEN));
+        Self::bounded(params.map_err(|_| NotACost)?)
+    }
+
+    pub fn memory_kib(&self) -> u32 {
+        self.0.m_cost()
+    }
+
+    fn bounded(params: Params) -> Result<Self, NotACost> {
+        let fits = params.m_cost() <= Self::MAX_MEMORY_KIB
+            && params.t_cost() <= Self::MAX_PASSES
+            && params.p_cost() <= Self::MAX_LANES;
+        fits.then_some(Self(params)).ok_or(NotACost)
+    }
+
+    /// How many blocks of 1 KiB a hash of this cost works in.
+    fn blocks(&self) -> usize {
+        self.0.block_count()
+    }
+}
+
+/// Why there is no answer about a password.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum HashError {
+    /// 503 with `Retry-After`.
+    #[error("too many passwords are being hashed")]
+    Busy { retry_after: Duration },
+    #[error("the stored hash cannot be read")]
+    Unreadable,
+    #[error("the hashing threads are gone")]
+    Gone,
+}
+
+/// Computes and checks password hashes. Clones share the threads.
+#[derive(Clone, Debug)]
+pub struct Hasher {
+    queue: Arc<Queue>,
+    cost: Cost,
+    /// A hash that nothing matches, of the configured cost: for names that nobody has.
+    nobody: PasswordHash,
+}
+
+impl Hasher {
+    /// Starts the threads. The error is the system's, when it gives no thread.
+    pub fn start(settings: &HashSettings) -> std::io::Result<Self> {
+        let (hasher, crew) = Self::prepare(settings);
+        crew.start()?;
+        Ok(hasher)
+    }
+
+    fn prepare(settings: &HashSettings) -> (Self, Crew) {
+        let (queue, crew) = pool::prepare(settings);
+        let hasher = Self {
+            queue: Arc::new(queue),
+            cost: settings.cost.clone(),
+            nobody: pool::unmatched(&settings.cost),
+        };
+        (hasher, crew)
+    }
+
+    /// Hashes a password that was chosen.
+    pub async fn hash(&self, password: &PlainPassword) -> Result<PasswordHash, HashError> {
+        self.ask(|answer| Work::Hash {
+            password: password.clone(),
+            cost: self.cost.clone(),
+            answer,
+        })
+        .await
+    }
+
+    /// Whether this is the password; costs one hash.
+    pub async fn verify(
+        &self,
+        password: &PlainPassword,
+        hash: &PasswordHash,
+    ) -> Result<bool, HashError> {
+        self.ask(|answer| Work::Verify {
+            password: password.clone(),
+            hash: hash.clone(),
+            answer,
+        })
+        .await
+    }
+
+    /// Does the work of [`verify`](Self::verify) for a name that nobody has, through the same
+    /// code, and says no.
+    pub async fn verify_nobody(&self, password: &PlainPassword) -> Result<(), HashError> {
+        self.verify(password, &self.nobody).await.map(drop)
+    }
+
+    /// Whether a hash was made with other parameters than those of today.
+    pub fn is_outdated(&self, hash: &PasswordHash) -> bool {
+        pool::cost_of(hash).is_ok_and(|cost| cost != self.cost)
+    }
+
+    /// How many hashes were computed since the start.
+    pub fn hashes(&self) -> u64 {
+        self.queue.hashes()
+    }
+
+    /// How many passwords wait for a thread.
+    pub fn waiting(&self) -> usize {
+        self.queue.waiting()
+    }
+
+    /// Octets of memory that the threads hold for hashing.
+    pub fn memory(&self) -> usize {
+        self.queue.memory()
+    }
+
+    async fn ask<T>(
+        &self,
+        work: impl FnOnce(oneshot::Sender<Result<T, HashError>>) -> Work,
+    ) -> Result<T, HashError> {
+        let (answer, answered) = oneshot::channel();
+        self.queue.push(Job::new(work(answer)))?;
+        answered.await.map_err(|_| HashError::Gone)?
+    }
+}

@@ -1,0 +1,258 @@
+//! The threads that hash, and the bounded queue before them.
+
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::mpsc::{self, Receiver, SyncSender, TrySendError};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+
+use argon2::password_hash::phc::{Output, ParamsString, PasswordHash as Phc, Salt};
+use argon2::{Algorithm, Argon2, Block, Params, Version};
+use aws_lc_rs::constant_time;
+use tokio::sync::oneshot;
+
+use super::{Cost, HashError, HashSettings, RETRY_AFTER};
+use crate::accounts::password::{PasswordHash, PlainPassword};
+use crate::secret::{self, Secret};
+
+/// Octets of salt (RFC 9106 §3.1 recommends 16).
+const SALT: usize = 16;
+/// Octets of the hash.
+const OUTPUT: usize = Params::DEFAULT_OUTPUT_LEN;
+
+type Answer<T> = oneshot::Sender<Result<T, HashError>>;
+
+/// One thing to compute.
+pub(super) enum Work {
+    Hash {
+        password: PlainPassword,
+        cost: Cost,
+        answer: Answer<PasswordHash>,
+    },
+    Verify {
+        password: PlainPassword,
+        hash: PasswordHash,
+        answer: Answer<bool>,
+    },
+}
+
+pub(super) struct Job(Work);
+
+impl Job {
+    pub(super) fn new(work: Work) -> Self {
+        Self(work)
+    }
+}
+
+/// What the threads and the handle both see.
+#[derive(Debug, Default)]
+struct Gauges {
+    hashes: AtomicU64,
+    waiting: AtomicUsize,
+    blocks: AtomicUsize,
+}
+
+/// The handle's end of the queue.
+#[derive(Debug)]
+pub(super) struct Queue {
+    jobs: SyncSender<Job>,
+    gauges: Arc<Gauges>,
+}
+
+impl Queue {
+    /// Hands in a job, or refuses at once: nobody waits for a place in the queue.
+    pub(super) fn push(&self, job: Job) -> Result<(), HashError> {
+        self.gauges.waiting.fetch_add(1, Ordering::Relaxed);
+        self.jobs.try_send(job).map_err(|refused| {
+            self.gauges.waiting.fetch_sub(1, Ordering::Relaxed);
+            match refused {
+                TrySendError::Full(_) => HashError::Busy {
+                    retry_after: RETRY_AFTER,
+                },
+                TrySendError::Disconnected(_) => HashError::Gone,
+            }
+        })
+    }
+
+    pub(super) fn hashes(&self) -> u64 {
+        self.gauges.hashes.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn waiting(&self) -> usize {
+        self.gauges.waiting.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn memory(&self) -> usize {
+        self.gauges.blocks.load(Ordering::Relaxed) * Block::SIZE
+    }
+}
+
+/// The threads before they are started.
+pub(super) struct Crew {
+    jobs: Arc<Mutex<Receiver<Job>>>,
+    gauges: Arc<Gauges>,
+    threads: usize,
+    cost: Cost,
+}
+
+pub(super) fn prepare(settings: &HashSettings) -> (Queue, Crew) {
+    let (jobs, taken) = mpsc::sync_channel(settings.queue.get());
+    let gauges = Arc::new(Gauges::default());
+    let queue = Queue {
+        jobs,
+        gauges: Arc::clone(&gauges),
+    };
+    let crew = Crew {
+        jobs: Arc::new(Mutex::new(taken)),
+        gauges,
+        threads: settings.threads.get(),
+        cost: settings.cost.clone(),
+    };
+    (queue, crew)
+}
+
+impl Crew {
+    /// Starts the threads; they end when the last handle is dropped.
+    pub(super) fn start(self) -> std::io::Result<()> {
+        for number in 0..self.threads {
+            let mut bench = Bench::new(self.cost.blocks(), Arc::clone(&self.gauges));
+            let jobs = Arc::clone(&self.jobs);
+            thread::Builder::new()
+                .name(format!("hasher-{number}"))
+                .spawn(move || {
+                    while let Some(job) = next(&jobs) {
+                        bench.work(job);
+                    }
+                })?;
+        }
+        Ok(())
+    }
+}
+
+/// Waits for a job: one thread at the queue, the others behind it at the lock.
+fn next(jobs: &Mutex<Receiver<Job>>) -> Option<Job> {
+    jobs.lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .recv()
+        .ok()
+}
+
+/// A thread's place of work: the memory is taken once and used for every hash.
+struct Bench {
+    blocks: Vec<Block>,
+    /// How many blocks a hash of the configured cost takes.
+    usual: usize,
+    gauges: Arc<Gauges>,
+}
+
+impl Bench {
+    fn new(usual: usize, gauges: Arc<Gauges>) -> Self {
+        let mut bench = Self {
+            blocks: Vec::new(),
+            usual,
+            gauges,
+        };
+        bench.resize(usual);
+        bench
+    }
+
+    fn work(&mut self, Job(work): Job) {
+        self.gauges.waiting.fetch_sub(1, Ordering::Relaxed);
+        match work {
+            // Whoever asked has gone: no work for nobody.
+            Work::Hash { answer, .. } if answer.is_closed() => {}
+            Work::Verify { answer, .. } if answer.is_closed() => {}
+            Work::Hash {
+                password,
+                cost,
+                answer,
+            } => drop(answer.send(self.hash(&password, &cost))),
+            Work::Verify {
+                password,
+                hash,
+                answer,
+            } => drop(answer.send(self.verify(&password, &hash))),
+        }
+    }
+
+    fn hash(&mut self, password: &PlainPassword, cost: &Cost) -> Result<PasswordHash, HashError> {
+        let salt: [u8; SALT] = secret::random();
+        let output = self.derive(password, &salt, cost)?;
+        write(cost, &salt, output.expose())
+    }
+
+    fn verify(&mut self, password: &PlainPassword, hash: &PasswordHash) -> Result<bool, HashError> {
+        let cost = cost_of(hash)?;
+        let stored = Phc::new(hash.as_phc()).map_err(|_| HashError::Unreadable)?;
+        let (Some(salt), Some(output)) = (stored.salt, stored.hash) else {
+            return Err(HashError::Unreadable);
+        };
+        let computed = self.derive(password, salt.as_ref(), &cost)?;
+        let same = constant_time::verify_slices_are_equal(computed.expose(), output.as_bytes());
+        Ok(same.is_ok())
+    }
+
+    fn derive(
+        &mut self,
+        password: &PlainPassword,
+        salt: &[u8],
+        cost: &Cost,
+    ) -> Result<Secret, HashError> {
+        if self.blocks.len() < cost.blocks() {
+            self.resize(cost.blocks());
+        }
+        self.gauges.hashes.fetch_add(1, Ordering::Relaxed);
+        let mut output = vec![0; cost.0.output_len().unwrap_or(OUTPUT)];
+        let derived = Argon2::new(Algorithm::Argon2id, Version::V0x13, cost.0.clone())
+            .hash_password_into_with_memory(
+                password.expose(),
+                salt,
+                &mut output,
+                self.blocks.as_mut_slice(),
+            );
+        if self.blocks.len() > self.usual {
+            self.resize(self.usual);
+        }
+        derived.map_err(|_| HashError::Unreadable)?;
+        Ok(Secret::new(output))
+    }
+
+    fn resize(&mut self, blocks: usize) {
+        let before = self.blocks.len();
+        if blocks < before {
+            self.blocks.truncate(blocks);
+            self.blocks.shrink_to_fit();
+        } else {
+            self.blocks.resize(blocks, Block::new());
+        }
+        self.gauges.blocks.fetch_add(blocks, Ordering::Relaxed);
+        self.gauges.blocks.fetch_sub(before, Ordering::Relaxed);
+    }
+}
+
+/// The cost of a stored hash; only Argon2id's are known, within the bounds of [`Cost`].
+pub(super) fn cost_of(hash: &PasswordHash) -> Result<Cost, HashError> {
+    let stored = Phc::new(hash.as_phc()).map_err(|_| HashError::Unreadable)?;
+    if stored.algorithm != Algorithm::Argon2id.ident() || stored.version != Some(19) {
+        return Err(HashError::Unreadable);
+    }
+    let params = Params::try_from(&stored).map_err(|_| HashError::Unreadable)?;
+    Cost::bounded(params).map_err(|_| HashError::Unreadable)
+}
+
+/// A hash of this cost that no password is known to match: salt and output are random.
+pub(super) fn unmatched(cost: &Cost) -> PasswordHash {
+    let salt: [u8; SALT] = secret::random();
+    let output: [u8; OUTPUT] = secret::random();
+    write(cost, &salt, &output).unwrap_or_else(|_| PasswordHash::from_phc(String::new()))
+}
+
+fn write(cost: &Cost, salt: &[u8], output: &[u8]) -> Result<PasswordHash, HashError> {
+    let stored = Phc {
+        algorithm: Algorithm::Argon2id.ident(),
+        version: Some(Version::V0x13.into()),
+        params: ParamsString::try_from(&cost.0).map_err(|_| HashError::Unreadable)?,
+        salt: Some(Salt::new(salt).map_err(|_| HashError::Unreadable)?),
+        hash: Some(Output::new(output).map_err(|_| HashError::Unreadable)?),
+    };
+    Ok(PasswordHash::from_phc(stored.to_string()))
+}

@@ -1,0 +1,271 @@
+//! Which sessions have ended although tokens that name them are still fresh: kept in memory, asked
+//! by every worker without a lock.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+
+use super::session::SessionId;
+use crate::clock::{Clock, Timestamp};
+
+/// How many revocations are added one by one before they join the large map: each costs a copy of
+/// those that came since.
+const RECENT: usize = 256;
+
+/// A word that tokens are no longer good for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Revocation {
+    /// Every token of the session.
+    Session(SessionId),
+    /// Every token of the subject that names no session and was issued until then: those of a
+    /// legacy key.
+    Subject { subject: String, until: Timestamp },
+}
+
+/// The revocations in force. Clones share them.
+///
+/// A cache of verified tokens stores with each token the [`generation`](Self::generation) that it
+/// read *before* it asked [`is_revoked`](Self::is_revoked), and asks again when the generation has
+/// moved: one atomic load a request.
+#[derive(Clone, Debug)]
+pub struct Revocations(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    clock: Clock,
+    generation: AtomicU64,
+    view: ArcSwap<View>,
+    /// Held by whoever publishes, never by a reader.
+    publishing: Mutex<()>,
+    /// When the database was last read, by the steady clock in milliseconds.
+    heard: AtomicU64,
+}
+
+/// What readers see: the many, and the few since.
+#[derive(Clone, Debug, Default)]
+struct View {
+    settled: Arc<Lists>,
+    recent: Lists,
+}
+
+/// Revocations with the time from which the tokens would be stale anyhow.
+#[derive(Clone, Debug, Default)]
+struct Lists {
+    sessions: HashMap<SessionId, Timestamp>,
+    /// With the latest time of issue that is revoked.
+    subjects: HashMap<String, (Timestamp, Timestamp)>,
+}
+
+impl Revocations {
+    pub fn new(clock: Clock) -> Self {
+        let heard = AtomicU64::new(millis(clock.steady()));
+        Self(Arc::new(Shared {
+            clock,
+            generation: AtomicU64::new(0),
+            view: ArcSwap::default(),
+            publishing: Mutex::new(()),
+            heard,
+        }))
+    }
+
+    /// Moves whenever something was revoked.
+    pub fn generation(&self) -> u64 {
+        self.0.generation.load(Ordering::Acquire)
+    }
+
+    /// Whether a token is revoked: by its session if it names one of ours, else by its subject
+    /// and when it was issued.
+    #[must_use]
+    pub fn is_revoked(
+        &self,
+        session: Option<SessionId>,
+        subject: &str,
+        issued_at: Timestamp,
+    ) -> bool {
+        let view = self.0.view.load();
+        let lists = [&view.recent, &*view.settled];
+        match session {
+            Some(session) => lists
+                .iter()
+                .any(|list| list.sessions.contains_key(&session)),
+            None => lists
+                .iter()
+                .filter_map(|list| list.subjects.get(subject))
+                // A NumericDate is a whole second: a token of the same second is revoked too.
+                .any(|(until, _)| issued_at.seconds() <= until.seconds()),
+        }
+    }
+
+    /// How long ago the database was last read.
+    pub fn staleness(&self) -> Duration {
+        let heard = Duration::from_millis(self.0.heard.load(Ordering::Relaxed));
+        self.0.clock.steady().saturating_sub(heard)
+    }
+
+    /// How many are in force.
+    pub fn len(&self) -> usize {
+        let view = self.0.view.load();
+        [&view.recent, &*view.settled]
+            .iter()
+            .map(|list| list.sessions.len() + list.subjects.len())
+            .sum()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Notes that the database was read.
+    pub(super) fn heard(&self) {
+        let now = millis(self.0.clock.steady());
+        self.0.heard.store(now, Ordering::Relaxed);
+    }
+
+    /// Adds revocations, each with the time from which it need not be remembered. Those that are
+    /// known already change nothing.
+    pub(super) fn add(&self, revocations: impl IntoIterator<Item = (Revocation, Timestamp)>) {
+        let _publishing = self
+            .0
+            .publishing
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let mut view = View::clone(&self.0.view.load());
+        let mut added = false;
+        for (revocation, expires) in revocations {
+            if !view.settled.has(&revocation) {
+                added |= view.recent.put(revocation, expires);
+            }
+        }
+        if !added {
+            return;
+        }
+        if view.recent.len() > RECENT {
+            view.settle(self.0.clock.now());
+        }
+        self.0.view.store(Arc::new(view));
+        // After the store: who reads the new generation sees the new view.
+        self.0.generation.fetch_add(1, Ordering::Release);
+    }
+}
+
+impl View {
+    /// Moves the recent ones to the others and forgets what has expired.
+    fn settle(&mut self, now: Timestamp) {
+        let settled = Arc::make_mut(&mut self.settled);
+        let recent = std::mem::take(&mut self.recent);
+        settled.sessions.extend(recent.sessions);
+        settled.subjects.extend(recent.subjects);
+        settled.sessions.retain(|_, expires| *expires > now);
+        settled.subjects.retain(|_, (_, expires)| *expires > now);
+    }
+}
+
+impl Lists {
+    fn len(&self) -> usize {
+        self.sessions.len() + self.subjects.len()
+    }
+
+    fn has(&self, revocation: &Revocation) -> bool {
+        match revocation {
+            Revocation::Session(session) => self.sessions.contains_key(session),
+            Revocation::Subject { subject, until } => self
+                .subjects
+                .get(subject)
+                .is_some_and(|(known, _)| known >= until),
+        }
+    }
+
+    /// Whether this said something new.
+    fn put(&mut self, revocation: Revocation, expires: Timestamp) -> bool {
+        if self.has(&revocation) {
+            return false;
+        }
+        match revocation {
+            Revocation::Session(session) => {
+                self.sessions.insert(session, expires);
+            }
+            Revocation::Subject { subject, until } => {
+                self.subjects.insert(subject, (until, expires));
+            }
+        }
+        true
+    }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_seconds(seconds)
+    }
+
+    #[test]
+    fn a_session_is_revoked_whatever_its_tokens_say_of_their_age() {
+        let revocations = Revocations::new(Clock::manual(at(1_000)));
+        let (ended, other) = (SessionId::random(), SessionId::random());
+        revocations.add([(Revocation::Session(ended), at(2_000))]);
+        assert!(revocations.is_revoked(Some(ended), "x", at(5_000)));
+        assert!(!revocations.is_revoked(Some(other), "x", at(0)));
+    }
+
+    #[test]
+    fn a_subject_is_revoked_until_a_second_and_only_for_tokens_without_session() {
+        let revocations = Revocations::new(Clock::manual(at(1_000)));
+        let until = Timestamp::from_millis(1_000_500);
+        let subject = String::from("ann");
+        revocations.add([(Revocation::Subject { subject, until }, at(2_000))]);
+        assert!(revocations.is_revoked(None, "ann", at(1_000)));
+        assert!(!revocations.is_revoked(None, "ann", at(1_001)));
+        assert!(!revocations.is_revoked(None, "bob", at(1_000)));
+        assert!(!revocations.is_revoked(Some(SessionId::random()), "ann", at(1_000)));
+    }
+
+    #[test]
+    fn the_generation_moves_only_for_news() {
+        let revocations = Revocations::new(Clock::manual(at(1_000)));
+        let news = [(Revocation::Session(SessionId::random()), at(2_000))];
+        let before = revocations.generation();
+        revocations.add(news.clone());
+        let after = revocations.generation();
+        assert_ne!(before, after);
+        revocations.add(news);
+        assert_eq!(revocations.generation(), after);
+    }
+
+    #[test]
+    fn many_revocations_all_hold_and_the_expired_are_forgotten() {
+        let clock = Clock::manual(at(1_000));
+        let revocations = Revocations::new(clock.clone());
+        let sessions: Vec<_> = (0..1_000).map(|_| SessionId::random()).collect();
+        for &session in &sessions {
+            revocations.add([(Revocation::Session(session), at(2_000))]);
+        }
+        for &session in &sessions {
+            assert!(revocations.is_revoked(Some(session), "", at(0)));
+        }
+        clock.advance(Duration::from_secs(1_500));
+        for _ in 0..=RECENT {
+            let session = SessionId::random();
+            revocations.add([(Revocation::Session(session), at(9_000))]);
+        }
+        assert!(revocations.len() <= 2 * RECENT, "{}", revocations.len());
+    }
+
+    #[test]
+    fn staleness_is_the_time_since_the_database_was_read() {
+        let clock = Clock::manual(at(1_000));
+        let revocations = Revocations::new(clock.clone());
+        clock.advance(Duration::from_secs(7));
+        assert_eq!(revocations.staleness(), Duration::from_secs(7));
+        revocations.heard();
+        assert_eq!(revocations.staleness(), Duration::ZERO);
+    }
+}

@@ -1,0 +1,75 @@
+//! The rules for accounts: what a reload of the configuration may change.
+
+use std::time::Duration;
+
+use super::email::EmailAddress;
+use super::password::PasswordPolicy;
+use super::user::Role;
+
+/// What holds for accounts from now on.
+#[derive(Clone, Debug)]
+pub struct Rules {
+    pub registration: Registration,
+    /// The roles of somebody who registers.
+    pub default_roles: Vec<Role>,
+    pub passwords: PasswordPolicy,
+    pub sessions: SessionRules,
+}
+
+/// Who may register.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Registration {
+    Open,
+    /// Addresses of these domains, in lower case; not of their subdomains.
+    Domains(Vec<String>),
+    Closed,
+}
+
+impl Registration {
+    /// Whether somebody with this address may register.
+    #[must_use]
+    pub fn admits(&self, email: &EmailAddress) -> bool {
+        match self {
+            Self::Open => true,
+            Self::Domains(domains) => domains.iter().any(|domain| domain == email.domain()),
+            Self::Closed => false,
+        }
+    }
+}
+
+/// How long sessions live.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionRules {
+    /// A session that is not refreshed for so long ends.
+    pub idle: Duration,
+    /// No session lives longer.
+    pub absolute: Duration,
+    /// So long after a refresh the same token gets the same successor, for two tabs or a lost
+    /// answer; later it is a copy in somebody else's hands.
+    pub grace: Duration,
+    /// The longest life of any access token, leeway included: so long a revocation is remembered.
+    pub longest_token: Duration,
+}
+
+impl Default for SessionRules {
+    fn default() -> Self {
+        let day = Duration::from_secs(86_400);
+        Self {
+            idle: 30 * day,
+            absolute: 365 * day,
+            grace: Duration::from_secs(10),
+            longest_token: 31 * day,
+        }
+    }
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Self {
+            registration: Registration::Open,
+            default_roles: Vec::new(),
+            passwords: PasswordPolicy::preset_default(),
+            sessions: SessionRules::default(),
+        }
+    }
+}
