@@ -125,6 +125,12 @@ impl Clock {
     }
 }
 
+/// Where the timers of this thread's runtime stand: for deadlines that a timer will meet, and so
+/// turned with the timers by `tokio::time::pause`.
+pub fn timer_now() -> tokio::time::Instant {
+    tokio::time::Instant::now()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -2,7 +2,9 @@
 
 pub mod cookie;
 
+mod body;
 mod client;
+mod flight;
 mod host;
 mod path;
 mod peer;
@@ -10,11 +12,12 @@ mod request_id;
 
 use http::request::Parts;
 use http::{HeaderMap, Method, Request, Version, header};
-use hyper::body::Incoming;
 use hyper::ext::Protocol;
 use hyper::upgrade::OnUpgrade;
 
+pub use body::{ClientBody, ClientBodyError, MinimumRate, Pace};
 pub use client::{ClientIp, ClientNet, TrustedProxies};
+pub use flight::{Flight, Passage};
 pub use host::{Host, HostError};
 pub use path::{CleanPath, PathError};
 pub use peer::{Peer, Scheme};
@@ -34,7 +37,7 @@ pub struct Inbound {
     pub client: ClientIp,
     pub peer: Peer,
     pub headers: HeaderMap,
-    pub body: Incoming,
+    pub body: ClientBody,
     /// Set when the client asks to leave HTTP: `Upgrade` on HTTP/1.1, extended CONNECT on HTTP/2.
     pub upgrade: Option<Upgrade>,
 }
@@ -88,7 +91,7 @@ impl Inbound {
     pub fn parse(
         id: RequestId,
         peer: Peer,
-        mut req: Request<Incoming>,
+        mut req: Request<ClientBody>,
         trusted: &TrustedProxies,
     ) -> Result<Self, Malformed> {
         check_transfer_coding(req.headers())?;
@@ -121,7 +124,7 @@ impl Inbound {
 
 impl Upgrade {
     /// The switch that `req` asks for, when it is one that we know.
-    fn asked_for(req: &mut Request<Incoming>) -> Option<Self> {
+    fn asked_for(req: &mut Request<ClientBody>) -> Option<Self> {
         let websocket = match req.version() {
             Version::HTTP_2 => {
                 let protocol = req.extensions().get::<Protocol>();

@@ -10,9 +10,8 @@ use bytes::Bytes;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
 use http_body::{Frame, SizeHint};
-use hyper::body::Incoming;
 
-use crate::inbound::Upgrade;
+use crate::inbound::{ClientBody, ClientBodyError, Upgrade};
 
 /// What is sent upstream. The headers are stripped of what a client may not say and stamped with
 /// what the gateway knows; framing, `Host`, `TE` and the upgrade are written here.
@@ -35,7 +34,7 @@ pub type TrailerRule = Arc<dyn Fn(&HeaderName) -> bool + Send + Sync>;
 
 /// A client's body on its way upstream, counted against the route's cap.
 pub struct RequestBody {
-    incoming: Incoming,
+    incoming: ClientBody,
     left: u64,
     trailers: Option<TrailerRule>,
 }
@@ -45,13 +44,13 @@ pub struct RequestBody {
 pub enum RequestBodyError {
     #[error("the request's body is larger than the route takes")]
     TooLarge,
-    #[error("the request's body broke off")]
-    Client(#[source] hyper::Error),
+    #[error(transparent)]
+    Client(ClientBodyError),
 }
 
 impl RequestBody {
     /// The client's body, of which at most `max` bytes go on. Trailers are dropped.
-    pub fn new(incoming: Incoming, max: u64) -> Self {
+    pub fn new(incoming: ClientBody, max: u64) -> Self {
         Self {
             incoming,
             left: max,
