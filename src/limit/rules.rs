@@ -1,0 +1,118 @@
+//! The rules of one snapshot, and the counters that outlast it.
+
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use http::HeaderValue;
+
+use super::local::LocalLimiter;
+use super::rule::{RuleSpec, Scope, Step};
+use super::shared::SharedLimiter;
+use super::{Limits, headers};
+
+/// A rule's place in the snapshot's list of rules.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct RuleId(pub(crate) u16);
+
+/// The rules of one snapshot.
+#[derive(Debug, Default)]
+pub struct RuleSet {
+    rules: Vec<Rule>,
+    everywhere: Vec<RuleId>,
+}
+
+/// One rule with its counters.
+#[derive(Debug)]
+pub(super) struct Rule {
+    pub spec: RuleSpec,
+    pub name: Arc<str>,
+    pub step: Step,
+    pub limiter: Arc<Limiter>,
+    pub policy: HeaderValue,
+}
+
+/// Who counts for a rule.
+#[derive(Debug)]
+pub(super) enum Limiter {
+    Local(LocalLimiter),
+    Shared(SharedLimiter),
+}
+
+/// The counters in use, by the rule that they count for. A rule that a reload leaves as it was
+/// keeps its counters; a changed one starts fresh, since old times mean nothing at a new rate.
+#[derive(Debug, Default)]
+pub(super) struct Kept(Mutex<Vec<(RuleSpec, Weak<Limiter>)>>);
+
+impl RuleSet {
+    /// The rule with this name.
+    pub fn find(&self, name: &str) -> Option<RuleId> {
+        let at = self.rules.iter().position(|rule| &*rule.name == name)?;
+        u16::try_from(at).ok().map(RuleId)
+    }
+
+    pub(super) fn rule(&self, id: RuleId) -> Option<&Rule> {
+        self.rules.get(usize::from(id.0))
+    }
+
+    /// The rules that hold everywhere, then those of `ids`, each once.
+    pub(super) fn chosen<'a>(
+        &'a self,
+        ids: &'a [RuleId],
+    ) -> impl Iterator<Item = (RuleId, &'a Rule)> {
+        let named = ids.iter().filter(|id| !self.everywhere.contains(id));
+        let all = self.everywhere.iter().chain(named);
+        all.filter_map(|id| Some((*id, self.rule(*id)?)))
+    }
+}
+
+impl Limits {
+    /// The rules of a new snapshot: the place of each in `specs` is its [`RuleId`].
+    pub fn rules(&self, specs: &[RuleSpec]) -> RuleSet {
+        let rules: Vec<Rule> = specs
+            .iter()
+            .map(|spec| Rule {
+                name: Arc::from(spec.name.as_str()),
+                step: spec.step(),
+                limiter: self.kept.limiter(spec, || self.limiter(spec)),
+                policy: headers::policy(spec),
+                spec: spec.clone(),
+            })
+            .collect();
+        let everywhere = (0..)
+            .zip(specs)
+            .filter(|(_, spec)| spec.everywhere)
+            .map(|(at, _)| RuleId(at))
+            .collect();
+        RuleSet { rules, everywhere }
+    }
+
+    fn limiter(&self, spec: &RuleSpec) -> Limiter {
+        match (&self.redis, spec.scope) {
+            (None, _) | (Some(_), Scope::Node) => Limiter::Local(LocalLimiter::new(
+                spec.allowance,
+                spec.keys,
+                self.clock.clone(),
+            )),
+            (Some(redis), Scope::Shared | Scope::Strict) => {
+                Limiter::Shared(SharedLimiter::new(spec, redis.clone(), self.clock.clone()))
+            }
+        }
+    }
+}
+
+impl Kept {
+    fn limiter(&self, spec: &RuleSpec, make: impl FnOnce() -> Limiter) -> Arc<Limiter> {
+        let counted = RuleSpec {
+            everywhere: false,
+            ..spec.clone()
+        };
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.retain(|(_, limiter)| limiter.strong_count() > 0);
+        let same = kept.iter().find(|(kept, _)| *kept == counted);
+        if let Some(limiter) = same.and_then(|(_, limiter)| limiter.upgrade()) {
+            return limiter;
+        }
+        let limiter = Arc::new(make());
+        kept.push((counted, Arc::downgrade(&limiter)));
+        limiter
+    }
+}

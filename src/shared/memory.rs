@@ -1,0 +1,145 @@
+//! A table of counters with a fixed number of places: keys that attackers invent cannot make it grow.
+
+use std::hash::{BuildHasher, Hash, RandomState};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// How many keys share a lock, and compete for a place when it is tight.
+const WAYS: usize = 8;
+
+/// A key's place and name in a [`Table`]: 128 bits of a keyed hash.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Key {
+    place: u64,
+    /// Never zero: zero marks an empty slot.
+    tag: u64,
+}
+
+/// Makes keys. The hash is keyed at random, so that nobody can aim at another's place.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Keyring {
+    place: RandomState,
+    tag: RandomState,
+}
+
+/// What a table holds: a value that means nothing any more after its time.
+pub(crate) trait Expiring: Copy {
+    /// When this value can be forgotten without a loss, in nanoseconds of the table's user.
+    fn until(&self) -> u64;
+}
+
+/// What becomes of a key's value.
+pub(crate) enum Change<V> {
+    Keep,
+    Put(V),
+    Remove,
+}
+
+/// Values by key. When the places that a key may take are full, the value nearest to its end goes.
+#[derive(Debug)]
+pub(crate) struct Table<V> {
+    /// As many as a power of two.
+    sets: Box<[Mutex<Set<V>>]>,
+}
+
+type Set<V> = [Option<(u64, V)>; WAYS];
+
+impl Keyring {
+    pub(crate) fn key(&self, of: impl Hash) -> Key {
+        Key {
+            place: self.place.hash_one(&of),
+            tag: self.tag.hash_one(&of),
+        }
+    }
+}
+
+impl<V: Expiring> Table<V> {
+    /// A table with places for `keys` keys, twice over so that few compete.
+    pub(crate) fn with_room_for(keys: usize) -> Self {
+        let sets = keys.saturating_mul(2).div_ceil(WAYS).next_power_of_two();
+        Self {
+            sets: (0..sets).map(|_| Mutex::new([None; WAYS])).collect(),
+        }
+    }
+
+    /// Shows `change` the value of `key` and does what it says, nobody else coming between.
+    pub(crate) fn update<R>(
+        &self,
+        key: Key,
+        change: impl FnOnce(Option<V>) -> (Change<V>, R),
+    ) -> R {
+        let Some(mut set) = self.set(key) else {
+            return change(None).1;
+        };
+        let held = set
+            .iter_mut()
+            .find(|slot| slot.is_some_and(|(tag, _)| tag == key.tag));
+        let (change, result) = change(held.as_ref().and_then(|slot| slot.map(|(_, v)| v)));
+        match (change, held) {
+            (Change::Keep, _) | (Change::Remove, None) => {}
+            (Change::Remove, Some(slot)) => *slot = None,
+            (Change::Put(value), Some(slot)) => *slot = Some((key.tag, value)),
+            (Change::Put(value), None) => {
+                let least = set
+                    .iter_mut()
+                    .min_by_key(|slot| slot.map_or(0, |(_, v)| v.until().max(1)));
+                if let Some(slot) = least {
+                    *slot = Some((key.tag, value));
+                }
+            }
+        }
+        result
+    }
+
+    fn set(&self, key: Key) -> Option<MutexGuard<'_, Set<V>>> {
+        let mask = self.sets.len().checked_sub(1)?;
+        let at = usize::try_from(key.place).unwrap_or(usize::MAX) & mask;
+        let set = self.sets.get(at)?;
+        // A set is whole between any two writes: a panic elsewhere in the holder spoils nothing.
+        Some(set.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Clone, Copy, Debug, PartialEq)]
+    struct Until(u64);
+
+    impl Expiring for Until {
+        fn until(&self) -> u64 {
+            self.0
+        }
+    }
+
+    fn put(table: &Table<Until>, key: Key, until: u64) {
+        table.update(key, |_| (Change::Put(Until(until)), ()));
+    }
+
+    fn held(table: &Table<Until>, key: Key) -> Option<Until> {
+        table.update(key, |value| (Change::Keep, value))
+    }
+
+    #[test]
+    fn a_value_is_found_again_and_can_be_removed() {
+        let (table, keys) = (Table::with_room_for(100), Keyring::default());
+        put(&table, keys.key("a"), 1);
+        assert_eq!(held(&table, keys.key("a")), Some(Until(1)));
+        assert_eq!(held(&table, keys.key("b")), None);
+        table.update(keys.key("a"), |_| (Change::Remove, ()));
+        assert_eq!(held(&table, keys.key("a")), None);
+    }
+
+    #[test]
+    fn invented_keys_push_out_what_is_nearest_to_its_end_and_the_table_does_not_grow() {
+        let (table, keys) = (Table::with_room_for(64), Keyring::default());
+        put(&table, keys.key("victim"), 1_000);
+        for invented in 0..100_000_u64 {
+            put(&table, keys.key(invented), 10 + invented % 7);
+        }
+        assert_eq!(held(&table, keys.key("victim")), Some(Until(1_000)));
+        let places = table.sets.len() * WAYS;
+        let kept = (0..100_000_u64).filter(|n| held(&table, keys.key(n)).is_some());
+        assert!(kept.count() < places);
+    }
+}
