@@ -1,8 +1,192 @@
-//! To be written.
+//! What a token says: claims as they are read from one, and as we put them into one.
 
-#[derive(Debug)]
-pub struct Claims {}
+mod dates;
+mod issue;
 
-#[derive(Clone, Debug, thiserror::Error)]
-#[error("to be written")]
-pub struct TokenError;
+use serde_json::{Map, Value};
+
+pub(super) use issue::fresh_id;
+pub use issue::{AccessTokenClaims, Lifetimes};
+
+use crate::accounts::SessionId;
+use crate::clock::Timestamp;
+
+use dates::{Dates, unique_members};
+
+/// Why a token is refused. Nothing of the token is in it: it may go into a log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TokenError {
+    #[error("it is not a compact JWS")]
+    Malformed,
+    #[error("it is longer than {} bytes", super::jws::MAX_TOKEN)]
+    TooLong,
+    #[error("its header has `{0}`")]
+    Header(&'static str),
+    #[error("its `typ` is not that of an access token")]
+    Type,
+    #[error("no key has its algorithm and `kid`")]
+    NoKey,
+    #[error("its signature does not hold")]
+    Signature,
+    #[error("its claims are not a JSON object with unique names")]
+    Payload,
+    #[error("its claim `{0}` is missing")]
+    Missing(&'static str),
+    #[error("its claim `{0}` is malformed")]
+    Claim(&'static str),
+    #[error("it has expired")]
+    Expired,
+    #[error("it is not valid yet")]
+    Early,
+    #[error("another issuer made it")]
+    Issuer,
+    #[error("it is for another audience")]
+    Audience,
+    #[error("the key that signed it has reached its end date")]
+    Retired,
+}
+
+/// The claims of a token whose signature held. Shared with the token cache.
+#[derive(Clone, Debug)]
+pub struct Claims {
+    subject: Box<str>,
+    session: Option<SessionId>,
+    dates: Dates,
+    issuer: Option<Box<str>>,
+    audience: Vec<Box<str>>,
+    roles: Vec<Box<str>>,
+    all: Map<String, Value>,
+    size: usize,
+}
+
+impl Claims {
+    /// Reads a claims set (RFC 7519 §4), strictly: unique names, dates that are whole
+    /// non-negative numbers, an `exp`.
+    pub fn parse(payload: &[u8]) -> Result<Self, TokenError> {
+        let all = unique_members(payload).ok_or(TokenError::Payload)?;
+        Ok(Self {
+            subject: subject(&all)?,
+            session: session(&all)?,
+            dates: Dates::read(&all)?,
+            issuer: text(&all, "iss")?.map(Box::from),
+            audience: audience(&all)?,
+            roles: roles(&all),
+            size: payload.len(),
+            all,
+        })
+    }
+
+    /// `sub`; a token of an old backend that has none is named by its `user_id` or `uuid`.
+    pub fn subject(&self) -> &str {
+        &self.subject
+    }
+
+    /// `sid`: every token of ours names its session; others have none.
+    pub fn session(&self) -> Option<SessionId> {
+        self.session
+    }
+
+    pub fn expires(&self) -> Timestamp {
+        self.dates.expires
+    }
+
+    pub fn not_before(&self) -> Option<Timestamp> {
+        self.dates.not_before
+    }
+
+    pub fn issued_at(&self) -> Option<Timestamp> {
+        self.dates.issued_at
+    }
+
+    pub fn issuer(&self) -> Option<&str> {
+        self.issuer.as_deref()
+    }
+
+    pub fn audience(&self) -> &[Box<str>] {
+        &self.audience
+    }
+
+    /// The strings of `roles` and `role`, each once.
+    pub fn roles(&self) -> &[Box<str>] {
+        &self.roles
+    }
+
+    /// Any claim, as it stands in the token.
+    pub fn value(&self, name: &str) -> Option<&Value> {
+        self.all.get(name)
+    }
+
+    /// A claim that is a string.
+    pub fn text(&self, name: &str) -> Option<&str> {
+        self.all.get(name).and_then(Value::as_str)
+    }
+
+    /// Length in bytes of the JSON that this was read from.
+    pub fn size(&self) -> usize {
+        self.size
+    }
+}
+
+fn subject(all: &Map<String, Value>) -> Result<Box<str>, TokenError> {
+    if let Some(sub) = text(all, "sub")? {
+        return if sub.is_empty() {
+            Err(TokenError::Claim("sub"))
+        } else {
+            Ok(sub.into())
+        };
+    }
+    ["user_id", "uuid"]
+        .into_iter()
+        .find_map(|name| match all.get(name) {
+            Some(Value::String(id)) if !id.is_empty() => Some(id.as_str().into()),
+            Some(Value::Number(id)) if id.is_u64() => Some(id.to_string().into()),
+            Some(_) | None => None,
+        })
+        .ok_or(TokenError::Missing("sub"))
+}
+
+/// `sid` as we write it: 32 hexadecimal digits. A session of another issuer's kind is not one of
+/// ours, and counts as none.
+fn session(all: &Map<String, Value>) -> Result<Option<SessionId>, TokenError> {
+    let Some(sid) = text(all, "sid")? else {
+        return Ok(None);
+    };
+    Ok(SessionId::parse(sid).ok())
+}
+
+/// `aud`: one string or a list of strings (RFC 7519 §4.1.3).
+fn audience(all: &Map<String, Value>) -> Result<Vec<Box<str>>, TokenError> {
+    match all.get("aud") {
+        None => Ok(Vec::new()),
+        Some(Value::String(one)) => Ok(vec![one.as_str().into()]),
+        Some(Value::Array(many)) if !many.is_empty() => many
+            .iter()
+            .map(|one| one.as_str().map(Box::from))
+            .collect::<Option<_>>()
+            .ok_or(TokenError::Claim("aud")),
+        Some(_) => Err(TokenError::Claim("aud")),
+    }
+}
+
+fn roles(all: &Map<String, Value>) -> Vec<Box<str>> {
+    let mut roles: Vec<Box<str>> = Vec::new();
+    let listed = all.get("roles").and_then(Value::as_array);
+    let named = [all.get("role"), all.get("roles")];
+    for role in listed.into_iter().flatten().chain(named.into_iter().flatten()) {
+        if let Some(role) = role.as_str()
+            && !role.is_empty()
+            && !roles.iter().any(|known| **known == *role)
+        {
+            roles.push(role.into());
+        }
+    }
+    roles
+}
+
+fn text<'a>(all: &'a Map<String, Value>, name: &'static str) -> Result<Option<&'a str>, TokenError> {
+    match all.get(name) {
+        None => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text)),
+        Some(_) => Err(TokenError::Claim(name)),
+    }
+}

@@ -1,0 +1,117 @@
+//! What makes a token good, and how ours are made: the part of a snapshot that is about tokens.
+
+use std::time::Duration;
+
+use crate::clock::Timestamp;
+
+use super::jws::{self, Kind, Parts};
+use super::keys::{Fingerprint, Key, KeyRing, Origin, SignError};
+use super::token::{AccessTokenClaims, Claims, Lifetimes, TokenError};
+
+/// How far clocks may be apart unless configured.
+pub const DEFAULT_LEEWAY: Duration = Duration::from_secs(30);
+
+/// How long a database that is away keeps nobody out who has a token.
+pub const DEFAULT_STALENESS: Duration = Duration::from_secs(10 * 60);
+
+/// The rules of one configuration snapshot for tokens.
+#[derive(Debug)]
+pub struct Tokens {
+    pub ring: KeyRing,
+    /// `iss` of our tokens: written and demanded when there is one.
+    pub issuer: Option<Box<str>>,
+    /// `aud` of our tokens: written, and one of them demanded. Empty: a token with an `aud` is
+    /// refused, as existing backends do (RFC 7519 §4.1.3).
+    pub audience: Vec<Box<str>>,
+    /// How far clocks may be apart.
+    pub leeway: Duration,
+    pub lifetimes: Lifetimes,
+    /// How long tokens are believed while no news of revocations comes.
+    pub max_staleness: Duration,
+}
+
+impl Tokens {
+    /// Rules with defaults around `ring`.
+    pub fn new(ring: KeyRing) -> Self {
+        Self {
+            ring,
+            issuer: None,
+            audience: Vec::new(),
+            leeway: DEFAULT_LEEWAY,
+            lifetimes: Lifetimes::default(),
+            max_staleness: DEFAULT_STALENESS,
+        }
+    }
+
+    /// An access token for `claims`, valid from `now` for `lifetime`.
+    pub fn issue(
+        &self,
+        claims: &AccessTokenClaims,
+        lifetime: Duration,
+        now: Timestamp,
+    ) -> Result<String, SignError> {
+        let written = claims.written((now, lifetime), self.issuer.as_deref(), &self.audience);
+        jws::sign(Kind::Access, &written, self.ring.signing())
+    }
+
+    /// The claims of an access token whose signature holds and which is good at `now`.
+    pub fn verify(&self, token: &str, now: Timestamp) -> Result<Claims, TokenError> {
+        let (claims, print) = self.open(token)?;
+        self.judge(&claims, print, now)?;
+        Ok(claims)
+    }
+
+    /// The claims of a token whose signature holds, and the key that holds it; nothing else has
+    /// been judged.
+    pub(super) fn open(&self, token: &str) -> Result<(Claims, Fingerprint), TokenError> {
+        let parts = Parts::of(token)?;
+        let mut refusal = TokenError::NoKey;
+        for (print, key) in self.ring.candidates(parts.algorithm, parts.kid.as_deref()) {
+            if key.material.verifies(parts.message, &parts.signature) {
+                return Ok((Claims::parse(&parts.claims()?)?, print));
+            }
+            refusal = TokenError::Signature;
+        }
+        Err(refusal)
+    }
+
+    /// Judges what changes without the token: the time, and what the configuration demands now.
+    /// `print` is the key that its signature was verified with, perhaps under an older snapshot.
+    /// Gives that key as it is configured now.
+    pub(super) fn judge(
+        &self,
+        claims: &Claims,
+        print: Fingerprint,
+        now: Timestamp,
+    ) -> Result<&Key, TokenError> {
+        let key = self.ring.by_fingerprint(print).ok_or(TokenError::NoKey)?;
+        if key.retired(now) {
+            return Err(TokenError::Retired);
+        }
+        if now >= claims.expires() + self.leeway {
+            return Err(TokenError::Expired);
+        }
+        let horizon = now + self.leeway;
+        let from = [claims.not_before(), claims.issued_at()];
+        if from.into_iter().flatten().any(|start| start > horizon) {
+            return Err(TokenError::Early);
+        }
+        let (issuer, audience) = self.demanded(key);
+        if issuer.is_some_and(|issuer| claims.issuer() != Some(issuer)) {
+            return Err(TokenError::Issuer);
+        }
+        let meant = claims.audience();
+        if meant.is_empty() && audience.is_empty() || meant.iter().any(|a| audience.contains(a)) {
+            Ok(key)
+        } else {
+            Err(TokenError::Audience)
+        }
+    }
+
+    fn demanded<'a>(&'a self, key: &'a Key) -> (Option<&'a str>, &'a [Box<str>]) {
+        match &key.origin {
+            Origin::Ours => (self.issuer.as_deref(), &self.audience),
+            Origin::Foreign { issuer, audience } => (issuer.as_deref(), audience),
+        }
+    }
+}
