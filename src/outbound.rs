@@ -12,5 +12,5 @@ pub enum Authorization {
     Forward,
     Strip,
     /// A short-lived JWT of ours takes its place.
-    Mint(std::sync::Arc<crate::authn::keys::Minter>),
+    Mint(std::sync::Arc<crate::authn::Minter>),
 }

@@ -17,7 +17,7 @@ use std::time::Duration;
 use http::{HeaderValue, Method, Response, StatusCode, header};
 use serde_json::Value;
 
-use crate::authn::AuthnError;
+use crate::authn::{AuthnError, TokenError};
 use crate::authz::Denied;
 use crate::body::Body;
 use crate::clock::Timestamp;
@@ -187,6 +187,7 @@ fn authn_refusal(error: &AuthnError) -> Refusal {
     match error {
         AuthnError::Missing => Refusal::of(Reason::CredentialMissing),
         AuthnError::Scheme => Refusal::of(Reason::CredentialMalformed),
+        AuthnError::Token(TokenError::Expired) => Refusal::of(Reason::TokenExpired),
         AuthnError::Token(_) => Refusal::of(Reason::TokenInvalid),
         AuthnError::Revoked => Refusal::of(Reason::SessionEnded),
         AuthnError::Ambiguous => Refusal::of(Reason::CredentialsAmbiguous),

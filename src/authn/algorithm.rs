@@ -20,7 +20,9 @@ pub enum Algorithm {
 
 /// A name that is none of [`Algorithm::ALL`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("expected one of HS256, HS384, HS512, RS256, RS384, RS512, ES256, ES384, ES512, PS256, EdDSA")]
+#[error(
+    "expected one of HS256, HS384, HS512, RS256, RS384, RS512, ES256, ES384, ES512, PS256, EdDSA"
+)]
 pub struct UnknownAlgorithm;
 
 /// What a key of an algorithm is made of.
@@ -116,7 +118,9 @@ mod tests {
         for algorithm in Algorithm::ALL {
             assert_eq!(Algorithm::parse(algorithm.name()), Ok(algorithm));
         }
-        for name in ["none", "None", "NONE", "hs256", "", "HS256 ", "ES256K", "PS384"] {
+        for name in [
+            "none", "None", "NONE", "hs256", "", "HS256 ", "ES256K", "PS384",
+        ] {
             assert_eq!(Algorithm::parse(name), Err(UnknownAlgorithm), "{name:?}");
         }
     }

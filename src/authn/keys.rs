@@ -84,7 +84,9 @@ pub struct KeyRing {
 pub enum RingError {
     #[error("no key signs: give one of them `use = \"sign\"`")]
     NoSigner,
-    #[error("both `{0}` and `{1}` sign: rotation leaves one `use = \"sign\"`, the others \"verify\"")]
+    #[error(
+        "both `{0}` and `{1}` sign: rotation leaves one `use = \"sign\"`, the others \"verify\""
+    )]
     TwoSigners(String, String),
     #[error("both `{0}` and `{1}` sign assertions")]
     TwoAsserters(String, String),

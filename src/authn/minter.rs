@@ -11,11 +11,11 @@ use serde_json::Value;
 
 use crate::clock::Timestamp;
 
+use super::Identity;
 use super::cache::{Minted, TokenCache};
 use super::jws::{self, Kind};
 use super::keys::{Key, SignError};
 use super::token::{Claims, fresh_id};
-use super::Identity;
 
 /// How long a minted token or an assertion lives unless configured: a request, and its retries.
 pub const DEFAULT_LIFETIME: Duration = Duration::from_secs(60);
@@ -42,7 +42,7 @@ enum Form {
 
 /// SHA-256 of everything that a minted value depends on beside the caller's token: a reload that
 /// changes none of it keeps what was minted.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct MinterId([u8; 32]);
 
 /// The claims of the caller that go on to an upstream as they are.
@@ -154,8 +154,7 @@ impl Minter {
             Form::Assertion => (Kind::Assertion, ""),
         };
         let token = jws::sign(kind, &written, &self.key)?;
-        let mut value =
-            HeaderValue::try_from(format!("{prefix}{token}")).map_err(|_| SignError)?;
+        let mut value = HeaderValue::try_from(format!("{prefix}{token}")).map_err(|_| SignError)?;
         value.set_sensitive(true);
         Ok(value)
     }

@@ -139,7 +139,9 @@ fn only(mut tokens: impl Iterator<Item = String>) -> Result<Option<String>, Auth
 }
 
 fn is_carrier(item: &str) -> bool {
-    CARRIERS.into_iter().any(|known| known.eq_ignore_ascii_case(item))
+    CARRIERS
+        .into_iter()
+        .any(|known| known.eq_ignore_ascii_case(item))
 }
 
 fn looks_like_a_token(item: &str) -> bool {

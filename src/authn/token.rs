@@ -172,7 +172,11 @@ fn roles(all: &Map<String, Value>) -> Vec<Box<str>> {
     let mut roles: Vec<Box<str>> = Vec::new();
     let listed = all.get("roles").and_then(Value::as_array);
     let named = [all.get("role"), all.get("roles")];
-    for role in listed.into_iter().flatten().chain(named.into_iter().flatten()) {
+    for role in listed
+        .into_iter()
+        .flatten()
+        .chain(named.into_iter().flatten())
+    {
         if let Some(role) = role.as_str()
             && !role.is_empty()
             && !roles.iter().any(|known| **known == *role)
@@ -183,7 +187,10 @@ fn roles(all: &Map<String, Value>) -> Vec<Box<str>> {
     roles
 }
 
-fn text<'a>(all: &'a Map<String, Value>, name: &'static str) -> Result<Option<&'a str>, TokenError> {
+fn text<'a>(
+    all: &'a Map<String, Value>,
+    name: &'static str,
+) -> Result<Option<&'a str>, TokenError> {
     match all.get(name) {
         None => Ok(None),
         Some(Value::String(text)) => Ok(Some(text)),

@@ -82,6 +82,16 @@ impl CleanPath {
         path.strip_prefix('/').unwrap_or(path).split('/')
     }
 
+    /// The values of the query parameters named `name`, as they are written.
+    pub fn parameter<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        self.query()
+            .into_iter()
+            .flat_map(|query| query.split('&'))
+            .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
+            .filter(move |(key, _)| names(key, name))
+            .map(|(_, value)| value)
+    }
+
     /// The same path with the query parameters named `name` taken out.
     #[must_use]
     pub fn without_parameter(&self, name: &str) -> Self {

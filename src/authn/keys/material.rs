@@ -54,12 +54,12 @@ pub struct Material {
 }
 
 enum Verifier {
-    Hmac(hmac::Key),
+    Hmac(Box<hmac::Key>),
     Public(ParsedPublicKey),
 }
 
 enum Signer {
-    Hmac(hmac::Key),
+    Hmac(Box<hmac::Key>),
     Rsa(RsaKeyPair),
     Ecdsa(EcdsaKeyPair),
     Ed25519(Ed25519KeyPair),
@@ -94,10 +94,11 @@ impl Material {
             | Algorithm::EdDsa => return Err(KeyError::NeedsKeyPair(algorithm)),
         };
         samples::not_a_key_file(secret)?;
+        let key = Box::new(hmac::Key::new(hash, secret.expose()));
         Ok(Self {
             algorithm,
-            verifier: Verifier::Hmac(hmac::Key::new(hash, secret.expose())),
-            signer: Some(Signer::Hmac(hmac::Key::new(hash, secret.expose()))),
+            verifier: Verifier::Hmac(key.clone()),
+            signer: Some(Signer::Hmac(key)),
             public: None,
         })
     }
@@ -152,13 +153,19 @@ impl Material {
     }
 
     /// An RSA key pair for any of the RSA algorithms.
-    pub(in crate::authn) fn from_rsa(algorithm: Algorithm, pair: RsaKeyPair) -> Result<Self, KeyError> {
+    pub(in crate::authn) fn from_rsa(
+        algorithm: Algorithm,
+        pair: RsaKeyPair,
+    ) -> Result<Self, KeyError> {
         let public = PublicNumbers::rsa(pair.public_key().as_ref());
         let public = public.ok_or(KeyError::Unfit(algorithm))?;
         Self::new(algorithm, public, Some(Signer::Rsa(pair)))
     }
 
-    pub(in crate::authn) fn from_ecdsa(algorithm: Algorithm, pair: EcdsaKeyPair) -> Result<Self, KeyError> {
+    pub(in crate::authn) fn from_ecdsa(
+        algorithm: Algorithm,
+        pair: EcdsaKeyPair,
+    ) -> Result<Self, KeyError> {
         let public = Curve::of(algorithm)
             .and_then(|curve| PublicNumbers::ec(curve, pair.public_key().as_ref()))
             .ok_or(KeyError::Unfit(algorithm))?;
@@ -218,7 +225,10 @@ impl Material {
                 Secret::new(pair.to_pkcs8v1().map_err(refused)?.as_ref().to_vec())
             }
         };
-        Ok((Self::from_private_der(algorithm, document.expose())?, document))
+        Ok((
+            Self::from_private_der(algorithm, document.expose())?,
+            document,
+        ))
     }
 
     pub fn algorithm(&self) -> Algorithm {
@@ -294,7 +304,9 @@ fn verification(algorithm: Algorithm) -> Option<&'static dyn VerificationAlgorit
     }
 }
 
-pub(in crate::authn) fn ecdsa_signing(algorithm: Algorithm) -> Option<&'static EcdsaSigningAlgorithm> {
+pub(in crate::authn) fn ecdsa_signing(
+    algorithm: Algorithm,
+) -> Option<&'static EcdsaSigningAlgorithm> {
     match algorithm {
         Algorithm::Es256 => Some(&signature::ECDSA_P256_SHA256_FIXED_SIGNING),
         Algorithm::Es384 => Some(&signature::ECDSA_P384_SHA384_FIXED_SIGNING),

@@ -153,7 +153,9 @@ fn der_element(tag: u8, bytes: &[u8]) -> Option<(&[u8], &[u8])> {
         0..=0x7f => (usize::from(first), rest),
         0x81..=0x83 => {
             let (digits, rest) = rest.split_at_checked(usize::from(first & 0x7f))?;
-            let number = digits.iter().fold(0, |n, digit| n << 8 | usize::from(*digit));
+            let number = digits
+                .iter()
+                .fold(0, |n, digit| n << 8 | usize::from(*digit));
             (number, rest)
         }
         0x80 | 0x84.. => return None,
