@@ -6,5 +6,9 @@
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
 mod suite {
+    mod failing_upstreams;
+    mod forwarding;
     mod harness;
+    mod identity;
+    mod paths;
 }

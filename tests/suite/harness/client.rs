@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, Request, Response, StatusCode};
+use http::{HeaderMap, Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -109,22 +109,22 @@ impl Client {
         format!("{scheme}://{}{path}", self.authority())
     }
 
-    pub fn get(&self, path: &str) -> Call<'_> {
+    pub fn get(&self, path: &str) -> Call {
         self.call("GET", path)
     }
 
-    pub fn post(&self, path: &str) -> Call<'_> {
+    pub fn post(&self, path: &str) -> Call {
         self.call("POST", path)
     }
 
-    pub fn call(&self, method: &str, path: &str) -> Call<'_> {
+    pub fn call(&self, method: &str, path: &str) -> Call {
         let request = Request::builder().method(method).uri(self.target(path));
         let request = match self.http2 {
             true => request,
             false => request.header("host", self.authority()),
         };
         Call {
-            client: self,
+            client: self.clone(),
             request,
             body: body::empty(),
         }
@@ -252,13 +252,13 @@ impl Connection {
 }
 
 /// A request being put together.
-pub struct Call<'a> {
-    client: &'a Client,
+pub struct Call {
+    client: Client,
     request: http::request::Builder,
     body: SendBody,
 }
 
-impl Call<'_> {
+impl Call {
     pub fn header(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {
         let value = http::HeaderValue::from_bytes(value.as_ref()).unwrap();
         self.request = self.request.header(name, value);
@@ -370,14 +370,3 @@ impl Answer {
         self
     }
 }
-
-/// Methods that curl and browsers send, and one that nobody knows.
-pub const METHODS: [Method; 7] = [
-    Method::GET,
-    Method::POST,
-    Method::PUT,
-    Method::PATCH,
-    Method::DELETE,
-    Method::HEAD,
-    Method::OPTIONS,
-];

@@ -57,7 +57,7 @@ enum Speech {
 /// A request that waits for the test to answer it.
 pub struct Exchange {
     pub request: Request<Incoming>,
-    answer: oneshot::Sender<Response<SendBody>>,
+    pub answer: oneshot::Sender<Response<SendBody>>,
 }
 
 /// The requests of an upstream that answers by hand.

@@ -1,0 +1,459 @@
+//! Who the upstream is told the caller is: only what the gateway knows, whatever the client says.
+
+use serde_json::json;
+
+use super::harness::{Client, Config, Gateway, Upstream, tokens};
+
+async fn app() -> (Upstream, Gateway) {
+    let upstream = Upstream::echo().await;
+    let gateway = Config::new().app(&upstream).start().await;
+    (upstream, gateway)
+}
+
+const SPELLINGS: [&str; 6] = [
+    "X-User-Id",
+    "x_user_id",
+    "X-User_Id",
+    "X-USER-ID",
+    "x_user-id",
+    "X_USER_ID",
+];
+
+#[tokio::test]
+async fn the_upstream_is_told_who_calls() {
+    let (upstream, gateway) = app().await;
+    let token = tokens::token_with_roles("u-1", &["member", "admin"]);
+    for client in [gateway.https(), gateway.h2()] {
+        client.get("/hello").bearer(&token).send().await.expect(200);
+        let received = upstream.last();
+        assert_eq!(received.header("x-user-id").as_deref(), Some("u-1"));
+        assert_eq!(
+            received.header("x-user-email").as_deref(),
+            Some("u-1@example.com")
+        );
+        assert_eq!(
+            received.header("x-user-name").as_deref(),
+            Some("Ann%20Example")
+        );
+        assert_eq!(
+            received.header("x-user-roles").as_deref(),
+            Some("member,admin")
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_spoofed_identity_header_never_reaches_the_upstream_in_any_spelling() {
+    let (upstream, gateway) = app().await;
+    for path in ["/hello", "/public/hello", "/optional/hello"] {
+        for spelling in SPELLINGS {
+            let mut call = gateway
+                .https()
+                .get(path)
+                .header(spelling, "root")
+                .header(spelling, "evil");
+            if path == "/hello" {
+                call = call.bearer(&tokens::token("u-1"));
+            }
+            call.send().await.expect(200);
+            let told = upstream.last().spellings("x-user-id");
+            let expected = match path {
+                "/hello" => vec![("x-user-id".to_owned(), "u-1".to_owned())],
+                _ => Vec::new(),
+            };
+            assert_eq!(told, expected, "{path} {spelling}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn names_with_trailing_blanks_over_http1_are_refused() {
+    let (upstream, gateway) = app().await;
+    for name in ["X-User-Id ", "X-User-Id\t", " X-User-Id"] {
+        let mut raw = gateway.https().raw().await;
+        raw.write(format!(
+            "GET /public/a HTTP/1.1\r\nHost: localhost\r\n{name}: root\r\n\r\n"
+        ))
+        .await;
+        if let Some(answer) = raw.try_answer().await {
+            assert_eq!(answer.status, 400, "{name:?}");
+        }
+    }
+    assert!(upstream.received().is_empty());
+}
+
+#[tokio::test]
+async fn a_claim_that_is_absent_leaves_no_room_for_the_clients_header() {
+    let (upstream, gateway) = app().await;
+    let claims = tokens::with(
+        tokens::claims("u-1"),
+        json!({ "email": null, "name": null }),
+    );
+    let call = gateway
+        .https()
+        .get("/hello")
+        .bearer(&tokens::signed(&claims));
+    let call = call
+        .header("x-user-roles", "admin")
+        .header("x-user-role", "admin");
+    call.header("x-user-email", "root@example.com")
+        .header("x-user-name", "root")
+        .send()
+        .await
+        .expect(200);
+    let received = upstream.last();
+    for name in ["x-user-roles", "x-user-role", "x-user-email", "x-user-name"] {
+        assert_eq!(received.header(name), None, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn other_systems_identity_headers_are_stripped_by_default() {
+    let (upstream, gateway) = app().await;
+    let names = [
+        "x-user-uuid",
+        "x-auth-request-user",
+        "x-authenticated-user",
+        "x-api-key",
+        "x-spiffe-jwt",
+        "x-user-anything",
+    ];
+    for path in ["/hello", "/public/hello"] {
+        let token = tokens::token("u-1");
+        let client = gateway.https();
+        let mut call = client.get(path);
+        if path == "/hello" {
+            call = call.bearer(&token);
+        }
+        for name in names {
+            call = call.header(name, "evil");
+        }
+        call.send().await.expect(200);
+        for name in names {
+            assert_eq!(upstream.last().spellings(name), Vec::new(), "{path} {name}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn unrelated_headers_with_underscores_pass() {
+    let (upstream, gateway) = app().await;
+    gateway
+        .https()
+        .get("/public/a")
+        .header("trace_parent_x", "1")
+        .send()
+        .await
+        .expect(200);
+    assert_eq!(
+        upstream.last().header("trace_parent_x").as_deref(),
+        Some("1")
+    );
+}
+
+#[tokio::test]
+async fn a_header_nominated_by_connection_cannot_remove_what_the_gateway_sets() {
+    let (upstream, gateway) = app().await;
+    for nominated in [
+        "close, X-User-Id",
+        "x-user-id, x-forwarded-for",
+        "keep-alive, X-Forwarded-Proto",
+    ] {
+        let call = gateway.https();
+        let call = call
+            .get("/hello")
+            .bearer(&tokens::token("u-1"))
+            .header("connection", nominated);
+        call.send().await.expect(200);
+        let received = upstream.last();
+        assert_eq!(
+            received.header("x-user-id").as_deref(),
+            Some("u-1"),
+            "{nominated}"
+        );
+        assert_eq!(
+            received.header("x-forwarded-for").as_deref(),
+            Some("127.0.0.1"),
+            "{nominated}"
+        );
+        assert_eq!(
+            received.header("x-forwarded-proto").as_deref(),
+            Some("https"),
+            "{nominated}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn hop_by_hop_headers_and_those_that_connection_names_stay_here() {
+    let (upstream, gateway) = app().await;
+    let call = gateway.https();
+    let call = call
+        .get("/public/a")
+        .header("connection", "x-mine, keep-alive")
+        .header("x-mine", "1");
+    let call = call
+        .header("keep-alive", "timeout=5")
+        .header("proxy-connection", "keep-alive");
+    call.header("te", "gzip")
+        .header("proxy-authorization", "Basic eA==")
+        .send()
+        .await
+        .expect(200);
+    for name in [
+        "x-mine",
+        "keep-alive",
+        "proxy-connection",
+        "te",
+        "proxy-authorization",
+    ] {
+        assert_eq!(upstream.last().header(name), None, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn forwarding_headers_of_an_untrusted_client_are_rebuilt() {
+    let (upstream, gateway) = app().await;
+    let mut call = gateway
+        .https()
+        .get("/public/a")
+        .header("x-forwarded-for", "1.2.3.4");
+    let evil = [
+        "x-forwarded-host",
+        "x-forwarded-proto",
+        "x-forwarded-port",
+        "x-forwarded-prefix",
+        "x-forwarded-uri",
+        "x-forwarded-method",
+        "x-forwarded-user",
+        "x-forwarded-anything",
+        "forwarded",
+        "x-real-ip",
+        "x-original-url",
+        "x-rewrite-url",
+        "x-envoy-original-path",
+    ];
+    for name in evil {
+        call = call.header(name, "evil");
+    }
+    call.send().await.expect(200);
+    let received = upstream.last();
+    assert_eq!(
+        received.header("x-forwarded-for").as_deref(),
+        Some("127.0.0.1")
+    );
+    assert_eq!(
+        received.header("x-forwarded-proto").as_deref(),
+        Some("https")
+    );
+    assert_eq!(
+        received.header("x-forwarded-host"),
+        Some(gateway.https().authority())
+    );
+    for name in evil {
+        for value in received.values(name) {
+            assert!(!value.contains("evil"), "{name}: {value}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_trusted_proxys_client_is_believed_and_an_untrusted_ones_is_not() {
+    let upstream = Upstream::echo().await;
+    let config = Config::new()
+        .app(&upstream)
+        .toml("[server]\ntrusted_proxies = [\"127.0.0.9/32\"]");
+    let gateway = config.start().await;
+    for (from, forwarded, expected) in [
+        ("127.0.0.9", "203.0.113.7", "203.0.113.7, 127.0.0.9"),
+        (
+            "127.0.0.9",
+            "6.6.6.6, 203.0.113.7",
+            "6.6.6.6, 203.0.113.7, 127.0.0.9",
+        ),
+        ("127.0.0.8", "203.0.113.7", "127.0.0.8"),
+    ] {
+        let client = gateway.https().from(from);
+        client
+            .get("/public/a")
+            .header("x-forwarded-for", forwarded)
+            .send()
+            .await
+            .expect(200);
+        let told = upstream.last().header("x-forwarded-for").unwrap();
+        let last = told.rsplit(", ").next().unwrap();
+        assert_eq!(last, from, "the last entry is the real peer");
+        assert!(
+            told == expected || told == expected.replacen("6.6.6.6, ", "", 1),
+            "{told}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn an_unparsable_forwarded_for_hides_nobody() {
+    let upstream = Upstream::echo().await;
+    let config = Config::new()
+        .app(&upstream)
+        .toml("[server]\ntrusted_proxies = [\"127.0.0.0/8\"]");
+    let gateway = config.start().await;
+    for value in ["a", "", "1.2.3.4.5", "unknown", "::ffff:", "evil, , "] {
+        gateway
+            .https()
+            .get("/hello")
+            .header("x-forwarded-for", value)
+            .send()
+            .await
+            .expect(401);
+    }
+    assert!(upstream.received().is_empty());
+}
+
+#[tokio::test]
+async fn no_user_agent_and_no_health_path_opens_a_protected_route() {
+    let (upstream, gateway) = app().await;
+    for path in [
+        "/ping",
+        "/healthz",
+        "/health",
+        "/metrics",
+        "/robots.txt",
+        "/readyz",
+    ] {
+        for agent in ["GoogleHC/1.0", "kube-probe/1.30", "ELB-HealthChecker/2.0"] {
+            gateway
+                .https()
+                .get(path)
+                .header("user-agent", agent)
+                .send()
+                .await
+                .expect(401);
+        }
+    }
+    assert!(upstream.received().is_empty());
+}
+
+#[tokio::test]
+async fn a_forwarded_proto_chooses_nothing() {
+    let (upstream, gateway) = app().await;
+    for proto in ["http", "https", "evil_protocol://", "wss"] {
+        let client = gateway.https();
+        client
+            .get("/hello")
+            .header("x-forwarded-proto", proto)
+            .send()
+            .await
+            .expect(401);
+        client
+            .get("/public/a")
+            .header("x-forwarded-proto", proto)
+            .send()
+            .await
+            .expect(200);
+        assert_eq!(
+            upstream.last().header("x-forwarded-proto").as_deref(),
+            Some("https")
+        );
+    }
+}
+
+#[tokio::test]
+async fn smuggled_trailers_carry_no_identity() {
+    let (upstream, gateway) = app().await;
+    let mut raw = gateway.https().raw().await;
+    raw.write(
+        "POST /public/a HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\nTrailer: X-User-Id, X-Sum\r\n\r\n\
+         2\r\nhi\r\n0\r\nX-User-Id: root\r\nX_User_Id: root\r\nX-Sum: 1\r\n\r\n",
+    )
+    .await;
+    assert_eq!(raw.answer().await.status, 200);
+    let received = upstream.last();
+    assert_eq!(received.body, "hi");
+    let trailers = received.trailers.unwrap_or_default();
+    assert!(
+        trailers.get("x-user-id").is_none() && trailers.get("x_user_id").is_none(),
+        "{trailers:?}"
+    );
+}
+
+#[tokio::test]
+async fn the_authorization_header_is_stripped_unless_a_route_forwards_it() {
+    let upstream = Upstream::echo().await;
+    let config = Config::new()
+        .upstream("app", &upstream)
+        .route(
+            "/forward/**",
+            "upstream = \"app\"\nauth = \"required\"\nauthorization = \"forward\"",
+        )
+        .route(
+            "/loose/**",
+            "upstream = \"app\"\nauth = \"none\"\nauthorization = \"forward\"",
+        )
+        .route("/strip/**", "upstream = \"app\"\nauth = \"required\"");
+    let gateway = config.start().await;
+    let token = tokens::token("u-1");
+    let client = gateway.https();
+    client
+        .get("/strip/a")
+        .bearer(&token)
+        .send()
+        .await
+        .expect(200);
+    assert_eq!(upstream.last().header("authorization"), None);
+    client
+        .get("/forward/a")
+        .bearer(&token)
+        .send()
+        .await
+        .expect(200);
+    assert_eq!(
+        upstream.last().header("authorization"),
+        Some(format!("Bearer {token}"))
+    );
+    for unverified in ["Bearer dev-0000", "Bearer mock_token_x", "Basic eDp5"] {
+        client
+            .get("/loose/a")
+            .header("authorization", unverified)
+            .send()
+            .await
+            .expect(200);
+        assert_eq!(
+            upstream.last().header("authorization"),
+            None,
+            "{unverified}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn the_gateways_own_cookies_stay_with_the_gateway() {
+    let (upstream, gateway) = app().await;
+    let cookies = "a=1; __Host-portcullis-device=x; b=2; __Host-portcullis=y";
+    gateway
+        .https()
+        .get("/public/a")
+        .header("cookie", cookies)
+        .send()
+        .await
+        .expect(200);
+    assert_eq!(
+        upstream.last().header("cookie").as_deref(),
+        Some("a=1; b=2")
+    );
+}
+
+#[tokio::test]
+async fn only_the_network_of_a_client_is_what_its_socket_says() {
+    let (upstream, gateway) = app().await;
+    let client: Client = gateway.https().from("127.0.0.77");
+    client
+        .get("/public/a")
+        .header("x-real-ip", "10.0.0.1")
+        .send()
+        .await
+        .expect(200);
+    assert_eq!(
+        upstream.last().header("x-forwarded-for").as_deref(),
+        Some("127.0.0.77")
+    );
+}
