@@ -1,1 +1,14 @@
-//! To be written.
+//! The operator's doors: a read-only TCP listener for probes and scrapes, and a Unix socket for
+//! what changes something.
+
+mod api;
+pub mod client;
+mod connection;
+mod health;
+mod socket;
+mod status;
+pub mod users;
+
+pub use health::{Condition, Health, PartReport, Phase, Report};
+pub use socket::{AdminSocket, Operator, SocketError, SocketSettings};
+pub use status::serve_status;

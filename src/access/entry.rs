@@ -172,7 +172,7 @@ impl AccessEntry {
 
     fn describe(&self, line: &mut Line<'_>) {
         if let Some(id) = self.id {
-            line.plain("id", format_args!("{id:?}"));
+            line.plain("id", id);
         }
         line.plain("client", self.client.address());
         line.plain("scheme", self.scheme.as_str());

@@ -123,6 +123,8 @@ fn targets(level: LogLevel) -> Targets {
     Targets::new()
         .with_default(ours.min(LevelFilter::WARN))
         .with_target("portcullis", ours)
+        // What happened to accounts is told whatever the level.
+        .with_target("audit", LevelFilter::INFO)
 }
 
 fn write_lines(waiting: &Receiver<Line>) {
@@ -188,5 +190,6 @@ mod tests {
         }
         assert!(targets(LogLevel::Trace).would_enable("portcullis::server", &Level::TRACE));
         assert!(!targets(LogLevel::Error).would_enable("hyper", &Level::WARN));
+        assert!(targets(LogLevel::Error).would_enable("audit", &Level::INFO));
     }
 }

@@ -1,0 +1,99 @@
+//! HTTP over the admin socket: `POST /users` with a command, answered in JSON.
+
+use bytes::Bytes;
+use http::{HeaderValue, Method, Request, StatusCode, header};
+use http_body_util::{BodyExt, Limited};
+use hyper::body::Incoming;
+use serde::{Deserialize, Serialize};
+
+use crate::accounts::{Accounts, Origin};
+use crate::admin::connection::{Answer, answer};
+use crate::admin::socket::Operator;
+use crate::admin::users::{self, UserCommand, UserError};
+
+const JSON: &str = "application/json";
+/// Largest command in bytes.
+const MOST_BODY: usize = 64 * 1024;
+
+/// The one path of the socket.
+pub const USERS: &str = "/users";
+
+/// How a command that failed is answered.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Failure {
+    /// A stable word.
+    pub error: String,
+    pub message: String,
+}
+
+pub(super) async fn respond(
+    req: Request<Incoming>,
+    operator: Option<Operator>,
+    accounts: &Accounts,
+) -> Answer {
+    let Some(operator) = operator else {
+        let message = "this user may not change accounts";
+        return failure(StatusCode::FORBIDDEN, "forbidden", message);
+    };
+    if req.uri().path() != USERS {
+        return failure(StatusCode::NOT_FOUND, "not_found", "try POST /users");
+    }
+    if req.method() != Method::POST {
+        let mut res = failure(StatusCode::METHOD_NOT_ALLOWED, "method", "try POST /users");
+        res.headers_mut()
+            .insert(header::ALLOW, HeaderValue::from_static("POST"));
+        return res;
+    }
+    let Ok(body) = Limited::new(req.into_body(), MOST_BODY).collect().await else {
+        return failure(StatusCode::BAD_REQUEST, "body", "the body cannot be read");
+    };
+    let command = match serde_json::from_slice::<UserCommand>(&body.to_bytes()) {
+        Ok(command) => command,
+        Err(error) => {
+            // Where and of what kind, not the text: there may be a password in it.
+            let message = format!(
+                "not a command ({:?} error at line {}, column {})",
+                error.classify(),
+                error.line(),
+                error.column()
+            );
+            return failure(StatusCode::UNPROCESSABLE_ENTITY, "invalid", message);
+        }
+    };
+    let origin = Origin::operator(format!("uid {}", operator.uid));
+    match users::perform(accounts, &origin, command).await {
+        Ok(done) => match serde_json::to_vec(&done) {
+            Ok(body) => answer(StatusCode::OK, JSON, body),
+            Err(error) => failure(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "internal",
+                error.to_string(),
+            ),
+        },
+        Err(error) => {
+            say(&error);
+            failure(error.status(), error.word(), error.to_string())
+        }
+    }
+}
+
+/// What the operator cannot see from the answer stands in the log.
+fn say(error: &UserError) {
+    match error {
+        UserError::Hash(cause) => tracing::error!(%cause, "an operator's command failed"),
+        UserError::Store(cause) => tracing::error!(%cause, "an operator's command failed"),
+        UserError::Unknown
+        | UserError::Invalid { .. }
+        | UserError::Taken
+        | UserError::Password(_) => {}
+    }
+}
+
+fn failure(status: StatusCode, word: &str, message: impl Into<String>) -> Answer {
+    let failure = Failure {
+        error: String::from(word),
+        message: message.into(),
+    };
+    let body = serde_json::to_vec(&failure).map_or_else(|_| Bytes::new(), Bytes::from);
+    answer(status, JSON, body)
+}
