@@ -3,6 +3,7 @@
 pub mod diagnostic;
 pub mod log;
 pub mod reader;
+pub mod tokens;
 pub mod units;
 
 pub use diagnostic::{Diagnostic, Diagnostics};

@@ -16,7 +16,7 @@ use crate::clock::Timestamp;
 use super::algorithm::Algorithm;
 use super::jwk;
 
-pub use file::KeyFile;
+pub use file::{KeyFile, generate};
 pub(super) use material::ecdsa_signing;
 pub use material::{KeyError, Material, SignError};
 pub(super) use numbers::without_leading_zeros;

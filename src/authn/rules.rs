@@ -1,11 +1,13 @@
 //! What makes a token good, and how ours are made: the part of a snapshot that is about tokens.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::Timestamp;
 
 use super::jws::{self, Kind, Parts};
 use super::keys::{Fingerprint, Key, KeyRing, Origin, SignError};
+use super::minter::{self, Minter};
 use super::token::{AccessTokenClaims, Claims, Lifetimes, TokenError};
 
 /// How far clocks may be apart unless configured.
@@ -52,6 +54,29 @@ impl Tokens {
     ) -> Result<String, SignError> {
         let written = claims.written((now, lifetime), self.issuer.as_deref(), &self.audience);
         jws::sign(Kind::Access, &written, self.ring.signing())
+    }
+
+    /// What makes assertions for `audience` under the ring's key for them; `issuer` is the
+    /// gateway's public URL. `None`: the ring has secrets only, which no upstream may verify by.
+    pub fn assertion(
+        &self,
+        issuer: Option<Box<str>>,
+        audience: Option<Box<str>>,
+    ) -> Option<Minter> {
+        let key = Arc::clone(self.ring.asserting()?);
+        Some(Minter::assertion(
+            key,
+            issuer,
+            audience,
+            minter::DEFAULT_LIFETIME,
+        ))
+    }
+
+    /// What mints access tokens for an upstream under the ring's own signing key, for backends
+    /// that share it. A key of the upstream's own is better: it cannot sign for the others.
+    pub fn minter(&self, audience: Option<Box<str>>) -> Minter {
+        let key = Arc::clone(self.ring.signing());
+        Minter::bearer(key, audience, minter::DEFAULT_LIFETIME)
     }
 
     /// The claims of an access token whose signature holds and which is good at `now`.

@@ -270,6 +270,19 @@ impl<'a> Value<'a> {
         i64::from_str_radix(integer.as_str(), integer.radix()).ok()
     }
 
+    /// A TOML date or date-time, as RFC 3339 writes it.
+    pub fn as_datetime(&self) -> Option<String> {
+        match self.value.get_ref() {
+            DeValue::Datetime(at) => Some(at.to_string()),
+            DeValue::String(_)
+            | DeValue::Integer(_)
+            | DeValue::Float(_)
+            | DeValue::Boolean(_)
+            | DeValue::Array(_)
+            | DeValue::Table(_) => None,
+        }
+    }
+
     pub fn as_table(&self) -> Option<Table<'a>> {
         let values = self.value.get_ref().as_table()?;
         Some(Table {

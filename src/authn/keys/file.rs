@@ -1,6 +1,9 @@
 //! Key files: PEM (PKCS#8, SEC 1, PKCS#1, SubjectPublicKeyInfo) and JWK.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use rustls_pki_types::pem::{PemObject, SectionKind};
+use zeroize::Zeroizing;
 
 use crate::authn::algorithm::Algorithm;
 use crate::authn::jwk::Jwk;
@@ -32,6 +35,27 @@ impl KeyFile {
             kid: None,
         })
     }
+}
+
+/// A new random key for `algorithm` as its file is written: PKCS#8 in PEM, or a line that begins
+/// with `base64:` for a shared secret.
+pub fn generate(algorithm: Algorithm) -> Result<Zeroizing<String>, KeyError> {
+    let (_, document) = Material::generate(algorithm)?;
+    let encoded = Zeroizing::new(STANDARD.encode(document.expose()));
+    if algorithm.shortest_secret().is_some() {
+        return Ok(Zeroizing::new(format!("base64:{}\n", *encoded)));
+    }
+    let mut pem = Zeroizing::new(String::from("-----BEGIN PRIVATE KEY-----\n"));
+    let mut rest = encoded.as_str();
+    while !rest.is_empty() {
+        // RFC 7468 §2: lines of 64 characters.
+        let (line, after) = rest.split_at_checked(64).unwrap_or((rest, ""));
+        pem.push_str(line);
+        pem.push('\n');
+        rest = after;
+    }
+    pem.push_str("-----END PRIVATE KEY-----\n");
+    Ok(pem)
 }
 
 /// The first key of a PEM file; `openssl ecparam` puts the curve's parameters in front of it.

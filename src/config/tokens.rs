@@ -1,0 +1,395 @@
+//! The section `[tokens]`: the keys that verify and sign, what tokens must say, how long they live.
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use time::format_description::well_known::Rfc3339;
+use time::{Date, OffsetDateTime, PrimitiveDateTime, Time};
+
+use crate::authn::algorithm::Algorithm;
+use crate::authn::keys::{Key, KeyFile, KeyId, KeyRing, KeyUse, Material, Origin};
+use crate::authn::rules::{DEFAULT_LEEWAY, DEFAULT_STALENESS};
+use crate::authn::{Lifetimes, Minter, Tokens, minter};
+use crate::clock::Timestamp;
+use crate::config::units::ConfiguredSecret;
+use crate::config::{FromToml, Table, Value, Wrong};
+use crate::secret::{self, Secret};
+
+/// Longest leeway: clocks that are further apart need mending, not forgiving.
+const LONGEST_LEEWAY: Duration = Duration::from_secs(5 * 60);
+
+/// The name of the key that development mode makes up.
+const DEVELOPMENT_KEY: &str = "development";
+
+/// Reads `[tokens]` of the file's root. Outside development mode a key that signs is demanded.
+pub fn read(root: &mut Table<'_>) -> Option<Tokens> {
+    let Some(mut section) = root.table("tokens") else {
+        if root.development() {
+            return ring(root, vec![development_key()?]).map(Tokens::new);
+        }
+        if !root.has("tokens") {
+            root.wrong_with_help("tokens", "no key signs tokens", ADVICE);
+        }
+        return None;
+    };
+    let tokens = read_section(&mut section);
+    section.finish();
+    tokens
+}
+
+const ADVICE: &str = "add [[tokens.key]] with id, algorithm and key = { file = … }; \
+                      `portcullis key generate` makes one";
+
+fn read_section(section: &mut Table<'_>) -> Option<Tokens> {
+    let written = section.tables("key");
+    let count = written.len();
+    let mut keys: Vec<Key> = written
+        .into_iter()
+        .filter_map(|table| read_key(table, count))
+        .collect();
+    let issuer = section.optional::<String>("issuer");
+    let audience = texts(section.list("audience"));
+    let leeway = section.or("leeway", DEFAULT_LEEWAY);
+    if leeway > LONGEST_LEEWAY {
+        section.wrong("leeway", "the leeway is longer than 5 minutes");
+    }
+    let max_staleness = section.or("max_staleness", DEFAULT_STALENESS);
+    let lifetimes = read_lifetimes(section);
+    if count == 0 && section.development() {
+        keys.push(development_key()?);
+    } else if keys.len() < count {
+        // A key that is wrong was reported: what the ring lacks without it is not news.
+        return None;
+    } else if count == 0 {
+        section.wrong_with_help("key", "no key signs tokens", ADVICE);
+        return None;
+    }
+    Some(Tokens {
+        issuer: issuer.map(String::into_boxed_str),
+        audience,
+        leeway,
+        lifetimes,
+        max_staleness,
+        ring: ring(section, keys)?,
+    })
+}
+
+fn ring(table: &Table<'_>, keys: Vec<Key>) -> Option<KeyRing> {
+    KeyRing::new(keys)
+        .map_err(|error| table.wrong("key", error))
+        .ok()
+}
+
+fn read_lifetimes(section: &mut Table<'_>) -> Lifetimes {
+    let defaults = Lifetimes::default();
+    let standard = section.or("lifetime", Lifetime(defaults.standard)).0;
+    let Some(mut profiles) = section.table("lifetimes") else {
+        return Lifetimes {
+            standard,
+            ..defaults
+        };
+    };
+    let lifetimes = Lifetimes {
+        standard,
+        praisonai: profiles.or("praisonai", Lifetime(defaults.praisonai)).0,
+        rag_modulo: profiles.or("rag-modulo", Lifetime(defaults.rag_modulo)).0,
+    };
+    profiles.finish();
+    lifetimes
+}
+
+/// One `[[tokens.key]]` of `count`. The only key signs unless it says otherwise.
+fn read_key(mut table: Table<'_>, count: usize) -> Option<Key> {
+    let id = table.optional::<KeyId>("id");
+    let purpose = match table.optional("use") {
+        Some(purpose) => purpose,
+        None if count == 1 => KeyUse::Sign,
+        None => KeyUse::Verify,
+    };
+    let not_after = table.optional::<EndDate>("not_after").map(|end| end.0);
+    let material = read_material(&mut table);
+    let origin = read_origin(&mut table, material.as_ref().map(|(material, _)| material));
+    if id.is_none() && !table.has("id") && material.as_ref().is_some_and(|(_, kid)| kid.is_none()) {
+        table.wrong_with_help(
+            "id",
+            "the key has no `id`",
+            "tokens name their key by it (`kid`)",
+        );
+    }
+    table.finish();
+    let (material, kid) = material?;
+    Some(Key {
+        id: id.or_else(|| KeyId::parse(&kid?).ok())?,
+        material,
+        purpose,
+        origin: origin?,
+        not_after,
+    })
+}
+
+/// `algorithm` with `secret` or `key`; a JWK brings its `kid`, too.
+fn read_material(table: &mut Table<'_>) -> Option<(Material, Option<String>)> {
+    let algorithm = table.optional::<Algorithm>("algorithm");
+    let secret = table.optional::<ConfiguredSecret>("secret");
+    let file = table.optional::<ConfiguredSecret>("key");
+    if table.has("algorithm") && algorithm.is_none() {
+        return None;
+    }
+    match (algorithm, secret, file) {
+        (Some(algorithm), Some(secret), None) => {
+            Some((shared_secret(table, algorithm, &secret)?, None))
+        }
+        (None, Some(_), None) => {
+            table.wrong("algorithm", "a key with a `secret` needs its `algorithm`");
+            None
+        }
+        (algorithm, None, Some(file)) => KeyFile::parse(algorithm, file.secret.expose())
+            .map(|read| (read.material, read.kid))
+            .map_err(|error| table.wrong("key", format!("{}: {error}", file.origin)))
+            .ok(),
+        (Some(algorithm), None, None)
+            if table.development()
+                && algorithm.shortest_secret().is_some()
+                && !table.has("secret") =>
+        {
+            tracing::warn!(%algorithm, "development mode: the key has no secret, one is made up");
+            let secret = development_secret();
+            Material::from_secret(algorithm, secret)
+                .ok()
+                .map(|material| (material, None))
+        }
+        (_, None, None) => {
+            if !table.has("secret") && !table.has("key") {
+                table.wrong(
+                    "key",
+                    "the key has neither `secret` (HS256, HS384, HS512) nor `key` (PEM or JWK)",
+                );
+            }
+            None
+        }
+        (_, Some(_), Some(_)) => {
+            table.wrong("key", "`secret` and `key` exclude each other");
+            None
+        }
+    }
+}
+
+/// Only development mode takes a weak secret, and says so.
+fn shared_secret(
+    table: &Table<'_>,
+    algorithm: Algorithm,
+    configured: &ConfiguredSecret,
+) -> Option<Material> {
+    let error = match Material::from_secret(algorithm, &configured.secret) {
+        Ok(material) => return Some(material),
+        Err(error) => error,
+    };
+    if table.development()
+        && let Ok(material) = Material::from_any_secret(algorithm, &configured.secret)
+    {
+        tracing::warn!(
+            origin = %configured.origin,
+            problem = %error,
+            "development mode: a secret that anybody may know signs tokens"
+        );
+        return Some(material);
+    }
+    let problem = format!("{}: {error}", configured.origin);
+    let help = "`portcullis key generate` makes a good one";
+    table.wrong_with_help("secret", problem, help);
+    None
+}
+
+/// Whose tokens the key signs. Another issuer whose key many services trust must be told from
+/// the others by `issuer` and `audience`.
+fn read_origin(table: &mut Table<'_>, material: Option<&Material>) -> Option<Origin> {
+    let foreign = table.or("origin", WrittenOrigin::Ours) == WrittenOrigin::Foreign;
+    let issuer = table.optional::<String>("issuer");
+    let audience = texts(table.list("audience"));
+    if !foreign {
+        for key in ["issuer", "audience"] {
+            if table.has(key) {
+                let help = "tokens of ours say what [tokens] says";
+                let problem = format!("`{key}` of a key needs `origin = \"foreign\"`");
+                table.wrong_with_help(key, problem, help);
+                return None;
+            }
+        }
+        return Some(Origin::Ours);
+    }
+    let public = material.is_some_and(|m| m.algorithm().shortest_secret().is_none());
+    if public && (issuer.is_none() || audience.is_empty()) {
+        table.wrong(
+            "origin",
+            "a foreign issuer's public key needs `issuer` and `audience`: without them, tokens \
+             that it made for others would be accepted here",
+        );
+        return None;
+    }
+    Some(Origin::Foreign {
+        issuer: issuer.map(String::into_boxed_str),
+        audience,
+    })
+}
+
+/// Reads what mints tokens for one upstream under a key of its own: `algorithm` with `secret` or
+/// `key`, `id`, `audience`, `lifetime`.
+pub fn read_minter(mut table: Table<'_>) -> Option<Minter> {
+    let id = table.optional::<KeyId>("id");
+    let audience = table.optional::<String>("audience");
+    let lifetime = table.or("lifetime", Lifetime(minter::DEFAULT_LIFETIME));
+    let material = read_material(&mut table);
+    if material.as_ref().is_some_and(|(key, _)| !key.can_sign()) {
+        table.wrong("key", "a public key cannot mint: give the private key");
+        return None;
+    }
+    table.finish();
+    let (material, kid) = material?;
+    let named = id.or_else(|| KeyId::parse(&kid?).ok());
+    let key = Key {
+        id: named.or_else(|| KeyId::parse("gateway").ok())?,
+        material,
+        purpose: KeyUse::Sign,
+        origin: Origin::Ours,
+        not_after: None,
+    };
+    let audience = audience.map(String::into_boxed_str);
+    Some(Minter::bearer(Arc::new(key), audience, lifetime.0))
+}
+
+/// The key of development mode: made once a process, so that a reload logs nobody out.
+fn development_key() -> Option<Key> {
+    static DOCUMENT: OnceLock<Option<Secret>> = OnceLock::new();
+    let generate = || Some(Material::generate(Algorithm::EdDsa).ok()?.1);
+    tracing::warn!("development mode: no key is configured, tokens end with this process");
+    let document = DOCUMENT.get_or_init(generate).as_ref()?;
+    Some(Key {
+        id: KeyId::parse(DEVELOPMENT_KEY).ok()?,
+        material: Material::from_private_der(Algorithm::EdDsa, document.expose()).ok()?,
+        purpose: KeyUse::Sign,
+        origin: Origin::Ours,
+        not_after: None,
+    })
+}
+
+fn development_secret() -> &'static Secret {
+    static SECRET: OnceLock<Secret> = OnceLock::new();
+    SECRET.get_or_init(|| Secret::new(secret::random::<64>().to_vec()))
+}
+
+fn texts(list: Vec<String>) -> Vec<Box<str>> {
+    list.into_iter().map(String::into_boxed_str).collect()
+}
+
+/// How long tokens live: a duration, or the seconds that an environment variable holds.
+struct Lifetime(Duration);
+
+impl FromToml for Lifetime {
+    const EXPECTED: &'static str =
+        "a duration such as \"15m\" or \"30d\", or { env = \"…\" } of a number of seconds";
+
+    fn from_toml(value: &Value<'_>) -> Result<Self, Wrong> {
+        let lifetime = match value.as_table() {
+            None => Duration::from_toml(value)
+                .map_err(|_| Wrong::Expected(String::from(Self::EXPECTED)))?,
+            Some(mut table) => {
+                let name = table.required::<String>("env");
+                table.finish();
+                let name = name.ok_or(Wrong::Reported)?;
+                let text = std::env::var(&name).map_err(|error| {
+                    Wrong::Refused(format!("environment variable {name}: {error}"))
+                })?;
+                let seconds = text.trim().parse().map_err(|_| {
+                    Wrong::Refused(format!(
+                        "environment variable {name}: not a number of seconds"
+                    ))
+                })?;
+                Duration::from_secs(seconds)
+            }
+        };
+        if lifetime < Duration::from_secs(1) || lifetime > LONGEST_LIFETIME {
+            return Err(Wrong::Refused(String::from(
+                "tokens live for a second at least, and for 400 days at most",
+            )));
+        }
+        Ok(Self(lifetime))
+    }
+}
+
+const LONGEST_LIFETIME: Duration = Duration::from_secs(400 * 24 * 60 * 60);
+
+impl FromToml for Algorithm {
+    const EXPECTED: &'static str =
+        "HS256, HS384, HS512, RS256, RS384, RS512, ES256, ES384, ES512, PS256 or EdDSA";
+
+    fn from_toml(value: &Value<'_>) -> Result<Self, Wrong> {
+        value
+            .as_str()
+            .and_then(|name| Algorithm::parse(name).ok())
+            .ok_or_else(|| Wrong::Expected(String::from(Self::EXPECTED)))
+    }
+}
+
+impl FromToml for KeyId {
+    const EXPECTED: &'static str = "1 to 128 printable ASCII characters";
+
+    fn from_toml(value: &Value<'_>) -> Result<Self, Wrong> {
+        value
+            .as_str()
+            .and_then(|id| KeyId::parse(id).ok())
+            .ok_or_else(|| Wrong::Expected(String::from(Self::EXPECTED)))
+    }
+}
+
+impl FromToml for KeyUse {
+    const EXPECTED: &'static str = r#""sign", "verify" or "assert""#;
+
+    fn from_toml(value: &Value<'_>) -> Result<Self, Wrong> {
+        match value.as_str() {
+            Some("sign") => Ok(KeyUse::Sign),
+            Some("verify") => Ok(KeyUse::Verify),
+            Some("assert") => Ok(KeyUse::Assert),
+            Some(_) | None => Err(Wrong::Expected(String::from(Self::EXPECTED))),
+        }
+    }
+}
+
+#[derive(PartialEq, Eq)]
+enum WrittenOrigin {
+    Ours,
+    Foreign,
+}
+
+impl FromToml for WrittenOrigin {
+    const EXPECTED: &'static str = r#""ours" or "foreign""#;
+
+    fn from_toml(value: &Value<'_>) -> Result<Self, Wrong> {
+        match value.as_str() {
+            Some("ours") => Ok(WrittenOrigin::Ours),
+            Some("foreign") => Ok(WrittenOrigin::Foreign),
+            Some(_) | None => Err(Wrong::Expected(String::from(Self::EXPECTED))),
+        }
+    }
+}
+
+/// A day (its first moment in UTC) or a moment with its offset from UTC.
+struct EndDate(Timestamp);
+
+impl FromToml for EndDate {
+    const EXPECTED: &'static str = "a day such as 2027-01-31, or 2027-01-31T12:00:00Z";
+
+    fn from_toml(value: &Value<'_>) -> Result<Self, Wrong> {
+        let text = value.as_datetime().or(value.as_str().map(str::to_owned));
+        text.and_then(|text| end_date(&text))
+            .map(EndDate)
+            .ok_or_else(|| Wrong::Expected(String::from(Self::EXPECTED)))
+    }
+}
+
+fn end_date(text: &str) -> Option<Timestamp> {
+    let moment = OffsetDateTime::parse(text, &Rfc3339).or_else(|_| {
+        let day = Date::parse(text, &time::format_description::well_known::Iso8601::DATE)?;
+        Ok::<_, time::error::Parse>(PrimitiveDateTime::new(day, Time::MIDNIGHT).assume_utc())
+    });
+    Some(Timestamp::from_seconds(moment.ok()?.unix_timestamp()))
+}
