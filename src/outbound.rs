@@ -2,8 +2,22 @@
 //! the gateway knows. Making one needs a [`Permit`].
 
 mod headers;
+mod names;
+
+use std::sync::Arc;
+
+use http::{HeaderValue, header};
+
+use crate::authn::keys::SignError;
+use crate::authn::{Credential, Identity, Minter, TokenCache};
+use crate::authz::Permit;
+use crate::clock::Timestamp;
+use crate::inbound::{CleanPath, Inbound, PathError};
+use crate::route::{Forwarding, HostHeader, Rewrite, Route};
+use crate::upstream::{self, RequestBody};
 
 pub use headers::HeaderPlan;
+pub use names::{DEFAULT_PATTERNS, Reserved};
 
 /// What becomes of the `Authorization` header.
 #[derive(Clone, Debug)]
@@ -12,5 +26,161 @@ pub enum Authorization {
     Forward,
     Strip,
     /// A short-lived JWT of ours takes its place.
-    Mint(std::sync::Arc<crate::authn::Minter>),
+    Mint(Arc<Minter>),
+}
+
+/// A permitted request, ready for an upstream.
+pub struct Outbound {
+    pub request: upstream::Request,
+    /// The subprotocol that carried the caller's token, to be echoed in the answer.
+    pub echo: Option<HeaderValue>,
+}
+
+/// Why a permitted request cannot be written for its upstream.
+#[derive(Debug, thiserror::Error)]
+pub enum OutboundError {
+    #[error("rewriting makes a path that has no normal form")]
+    Rewrite(#[source] PathError),
+    #[error("no token could be made for the upstream")]
+    Mint(#[from] SignError),
+}
+
+/// What stamping needs of the worker: its memory of minted tokens, and the time.
+#[derive(Clone, Copy)]
+pub struct Stamp<'w> {
+    pub cache: &'w TokenCache,
+    pub now: Timestamp,
+}
+
+impl Outbound {
+    /// Makes what goes upstream of `req`: the path that was matched, rewritten as `forwarding` says;
+    /// the headers without what only the gateway may say; and the identity that `permit` proves.
+    ///
+    /// # Errors
+    ///
+    /// A rewrite that makes a path which could be read in two ways; a token that cannot be signed.
+    pub fn new(
+        mut req: Inbound,
+        permit: &Permit,
+        (route, forwarding): (&Route, &Forwarding),
+        stamp: Stamp<'_>,
+    ) -> Result<Self, OutboundError> {
+        let mut headers = std::mem::take(&mut req.headers);
+        let identity = permit.identity();
+        let plan = &forwarding.headers;
+        plan.strip(&mut headers);
+        let shown = headers.remove(header::AUTHORIZATION);
+        plan.stamp_origin(&req, &mut headers);
+        plan.stamp(identity, stamp, &mut headers)?;
+        if let Some(value) = forwarding.authorization.value(identity, shown, stamp)? {
+            headers.insert(header::AUTHORIZATION, value);
+        }
+        let path = forwarding
+            .rewrite
+            .apply(req.path)
+            .map_err(OutboundError::Rewrite)?;
+        let reserved = plan.reserved.clone();
+        let request = upstream::Request {
+            method: req.method,
+            path_and_query: path.target().clone(),
+            headers,
+            host: forwarding.host.value(req.host.as_str()),
+            body: RequestBody::new(req.body, route.max_body)
+                .with_trailers(Arc::new(move |name| !reserved.holds(name))),
+            version: req.version,
+            upgrade: req.upgrade,
+            first_byte: forwarding.first_byte,
+        };
+        let echo = match identity.map(|identity| &identity.credential) {
+            Some(Credential::Subprotocol(carrier)) => Some(HeaderValue::from_static(carrier)),
+            Some(Credential::Bearer | Credential::Query) | None => None,
+        };
+        Ok(Self { request, echo })
+    }
+}
+
+impl Authorization {
+    /// The field that goes upstream. `shown` is what the client sent: the authenticator left the
+    /// caller's token in it, and an anonymous caller's is nobody's.
+    fn value(
+        &self,
+        identity: Option<&Identity>,
+        shown: Option<HeaderValue>,
+        stamp: Stamp<'_>,
+    ) -> Result<Option<HeaderValue>, SignError> {
+        match (self, identity) {
+            (_, None) | (Authorization::Strip, Some(_)) => Ok(None),
+            (Authorization::Forward, Some(_)) => Ok(shown),
+            (Authorization::Mint(minter), Some(identity)) => {
+                minter.header(identity, stamp.cache, stamp.now).map(Some)
+            }
+        }
+    }
+}
+
+impl Rewrite {
+    fn apply(&self, path: CleanPath) -> Result<CleanPath, PathError> {
+        match self {
+            Rewrite::Keep => Ok(path),
+            Rewrite::Prefix { from, to } => {
+                let Some(rest) = path.as_str().strip_prefix(from.as_str()) else {
+                    return Ok(path);
+                };
+                // `/app` is taken off `/app/x` and `/app`, and left on `/apple`.
+                if !(rest.is_empty() || rest.starts_with('/')) {
+                    return Ok(path);
+                }
+                let rest = if rest.is_empty() && to.is_empty() {
+                    "/"
+                } else {
+                    rest
+                };
+                CleanPath::from_path(&format!("{to}{rest}"), path.query())
+            }
+        }
+    }
+}
+
+impl HostHeader {
+    /// `None`: the server's own name and port.
+    fn value(&self, public: &str) -> Option<HeaderValue> {
+        match self {
+            HostHeader::Preserve => HeaderValue::from_str(public).ok(),
+            HostHeader::Upstream => None,
+            HostHeader::Set(value) => Some(value.clone()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_prefix_is_rewritten_at_a_segment_only() {
+        let strip = Rewrite::Prefix {
+            from: "/app".into(),
+            to: String::new(),
+        };
+        let swap = Rewrite::Prefix {
+            from: "/app".into(),
+            to: "/v2".into(),
+        };
+        for (rewrite, path, expected) in [
+            (&strip, "/app/x?q=1", "/x?q=1"),
+            (&strip, "/app", "/"),
+            (&strip, "/app/", "/"),
+            (&strip, "/apple", "/apple"),
+            (&swap, "/app/x", "/v2/x"),
+            (&swap, "/app", "/v2"),
+            (&Rewrite::Keep, "/app/x", "/app/x"),
+        ] {
+            let clean = CleanPath::from_path(path, None).unwrap();
+            assert_eq!(
+                rewrite.apply(clean).unwrap().target().as_str(),
+                expected,
+                "{path}"
+            );
+        }
+    }
 }

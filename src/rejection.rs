@@ -163,6 +163,7 @@ impl Rejection {
                 ..Refusal::of(Reason::MethodNotAllowed)
             },
             Rejection::Authn(error) => authn_refusal(error),
+            Rejection::Denied(Denied::Anonymous(error)) => authn_refusal(error),
             Rejection::Denied(Denied::Role | Denied::Claim(_)) => Refusal::of(Reason::Forbidden),
             Rejection::Upstream(error) => upstream_refusal(error),
             Rejection::InvalidBody(invalid) => Refusal {

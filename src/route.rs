@@ -1,5 +1,8 @@
 //! Which route a request takes: by host, path and method; the most specific wins.
 
+mod pattern;
+mod table;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,6 +12,9 @@ use crate::limit::RuleId;
 use crate::outbound::{Authorization, HeaderPlan};
 use crate::rejection::Shape;
 use crate::upstream::Upstream;
+
+pub use pattern::{HostPattern, Methods, PathPattern, PatternError};
+pub use table::{Ambiguous, Found, Place, RouteTable};
 
 /// One route of the configuration, resolved: every name in it is a thing.
 pub struct Route {
@@ -24,6 +30,8 @@ pub struct Route {
     pub tokens: TokenPlaces,
     /// Largest request body in bytes.
     pub max_body: u64,
+    /// Whether a path with an encoded slash is taken.
+    pub encoded_slash: EncodedSlash,
 }
 
 /// What answers a request.
@@ -70,4 +78,35 @@ pub struct TokenPlaces {
     pub subprotocol: bool,
     /// `?token=<jwt>` of a WebSocket
     pub query: bool,
+}
+
+/// What a route does with `%2F` in a path: some backends read it as a slash, some as data.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum EncodedSlash {
+    /// 400
+    #[default]
+    Refuse,
+    /// Matched and forwarded as data.
+    Keep,
+}
+
+#[cfg(test)]
+impl Route {
+    /// A public endpoint of this name, for look-ups in tests.
+    pub(crate) fn named(name: &str) -> Self {
+        Self {
+            name: name.into(),
+            target: Target::Endpoint(Endpoint::Jwks),
+            policy: Policy {
+                auth: crate::authz::Auth::None,
+                roles: Vec::new(),
+                claims: Vec::new(),
+            },
+            limits: Vec::new(),
+            errors: Shape::Native,
+            tokens: TokenPlaces::default(),
+            max_body: 0,
+            encoded_slash: EncodedSlash::Refuse,
+        }
+    }
 }

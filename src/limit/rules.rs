@@ -13,6 +13,13 @@ use super::{Limits, headers};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct RuleId(pub(crate) u16);
 
+impl RuleId {
+    /// The rule at `place` of a snapshot's list.
+    pub fn of_place(place: usize) -> Option<Self> {
+        u16::try_from(place).ok().map(Self)
+    }
+}
+
 /// The rules of one snapshot.
 #[derive(Debug, Default)]
 pub struct RuleSet {

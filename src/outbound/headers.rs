@@ -1,5 +1,218 @@
 //! The only place that writes identity headers: delete always, set sometimes.
 
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+use serde_json::Value;
+
+use super::Stamp;
+use super::names::Reserved;
+use crate::authn::keys::SignError;
+use crate::authn::{Claims, Identity, Minter};
+use crate::inbound::{Inbound, cookie};
+
 /// Which headers a route strips and which it sets.
 #[derive(Clone, Debug)]
-pub struct HeaderPlan {}
+pub struct HeaderPlan {
+    pub reserved: Arc<Reserved>,
+    /// Set from claims of the caller; absent when the claim is.
+    pub identity: Vec<(HeaderName, String)>,
+    /// A header by which a backend knows that a request came through the gateway.
+    pub secret: Option<(HeaderName, HeaderValue)>,
+    /// A short-lived signed statement of who is calling.
+    pub assertion: Option<(HeaderName, Arc<Minter>)>,
+}
+
+impl HeaderPlan {
+    /// The names that this plan sets on some request.
+    pub fn owned(&self) -> impl Iterator<Item = HeaderName> {
+        let identity = self.identity.iter().map(|(name, _)| name);
+        let secret = self.secret.iter().map(|(name, _)| name);
+        let assertion = self.assertion.iter().map(|(name, _)| name);
+        identity.chain(secret).chain(assertion).cloned()
+    }
+
+    /// Takes off what a client may not say: reserved names in any spelling, hop-by-hop fields and
+    /// those that `Connection` nominates, and our cookies.
+    pub(super) fn strip(&self, headers: &mut HeaderMap) {
+        let nominated = nominated(headers);
+        let reserved = headers.keys().filter(|name| self.reserved.holds(name));
+        let doomed: Vec<HeaderName> = reserved.cloned().chain(nominated).collect();
+        for name in doomed {
+            headers.remove(name);
+        }
+        headers.remove(header::HOST);
+        strip_cookies(headers);
+    }
+
+    /// Says where the request came from, rebuilt from what we believe (RFC 7239).
+    pub(super) fn stamp_origin(&self, req: &Inbound, headers: &mut HeaderMap) {
+        let mut set = |name: &'static str, text: &str| {
+            if let Ok(value) = HeaderValue::from_str(text) {
+                headers.insert(HeaderName::from_static(name), value);
+            }
+        };
+        let client = req.client.to_string();
+        let (host, scheme) = (req.host.as_str(), req.scheme.as_str());
+        set("x-forwarded-for", &client);
+        set("x-real-ip", &client);
+        set("x-forwarded-proto", scheme);
+        set("x-forwarded-host", host);
+        let node = match client.contains(':') {
+            true => format!("\"[{client}]\""),
+            false => client,
+        };
+        set(
+            "forwarded",
+            &format!("for={node};host=\"{host}\";proto={scheme}"),
+        );
+        set("x-request-id", &req.id.to_string());
+    }
+
+    /// Sets what this route tells its backend. `identity` is `None` for anonymous callers.
+    pub(super) fn stamp(
+        &self,
+        identity: Option<&Identity>,
+        stamp: Stamp<'_>,
+        headers: &mut HeaderMap,
+    ) -> Result<(), SignError> {
+        if let Some((name, secret)) = &self.secret {
+            headers.insert(name, secret.clone());
+        }
+        let Some(identity) = identity else {
+            return Ok(());
+        };
+        for (name, claim) in &self.identity {
+            if let Some(value) = claim_value(&identity.claims, claim) {
+                headers.insert(name, value);
+            }
+        }
+        if let Some((name, assertion)) = &self.assertion {
+            headers.insert(name, assertion.header(identity, stamp.cache, stamp.now)?);
+        }
+        Ok(())
+    }
+}
+
+/// The fields that `Connection` nominates for this hop (RFC 9110 §7.6.1). They are taken off before
+/// anything of ours is set, so they can never remove a header of ours.
+fn nominated(headers: &HeaderMap) -> Vec<HeaderName> {
+    headers
+        .get_all(header::CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .filter_map(|name| HeaderName::from_bytes(name.trim().as_bytes()).ok())
+        .filter(|name| !is_end_to_end(name))
+        .collect()
+}
+
+/// Fields that a client cannot take off by nominating them: without them the request would be
+/// another one.
+fn is_end_to_end(name: &HeaderName) -> bool {
+    [
+        header::AUTHORIZATION,
+        header::COOKIE,
+        header::CONTENT_LENGTH,
+        header::CONTENT_TYPE,
+    ]
+    .contains(name)
+}
+
+fn strip_cookies(headers: &mut HeaderMap) {
+    let fields = || headers.get_all(header::COOKIE).iter();
+    if fields().all(|field| cookie::without_ours(field).as_ref() == Some(field)) {
+        return;
+    }
+    let kept: Vec<HeaderValue> = fields().filter_map(cookie::without_ours).collect();
+    headers.remove(header::COOKIE);
+    for field in kept {
+        headers.append(header::COOKIE, field);
+    }
+}
+
+/// A claim as a header value: text and numbers as they are, lists joined by commas, everything that
+/// is not printable ASCII as percent-encoded UTF-8. Absent when the claim is, or is an object.
+fn claim_value(claims: &Claims, name: &str) -> Option<HeaderValue> {
+    let mut text = String::new();
+    match claims.value(name)? {
+        Value::Array(items) => {
+            for (at, item) in items.iter().enumerate() {
+                if at > 0 {
+                    text.push(',');
+                }
+                push_scalar(&mut text, item)?;
+            }
+        }
+        value => push_scalar(&mut text, value)?,
+    }
+    HeaderValue::from_str(&text).ok()
+}
+
+fn push_scalar(text: &mut String, value: &Value) -> Option<()> {
+    match value {
+        Value::String(value) => push_encoded(text, value),
+        Value::Number(value) => write!(text, "{value}").ok()?,
+        Value::Bool(value) => text.push_str(if *value { "true" } else { "false" }),
+        Value::Null | Value::Array(_) | Value::Object(_) => return None,
+    }
+    Some(())
+}
+
+/// `%` itself is encoded too when anything else is, so that decoding is unambiguous.
+fn push_encoded(text: &mut String, value: &str) {
+    let printable = |b: u8| matches!(b, b' '..=b'~');
+    if value.bytes().all(printable) {
+        text.push_str(value.trim());
+        return;
+    }
+    for byte in value.bytes() {
+        if printable(byte) && byte != b'%' {
+            text.push(char::from(byte));
+        } else {
+            text.push_str(&format!("%{byte:02X}"));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn claims(json: &str) -> Claims {
+        Claims::parse(json.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn claims_become_printable_values() {
+        let claims = claims(
+            r#"{"sub":"1","exp":1,"name":"Zoë %","roles":["a","b"],"n":7,"o":{},"plain":"50%"}"#,
+        );
+        for (claim, value) in [
+            ("name", Some("Zo%C3%AB %25")),
+            ("roles", Some("a,b")),
+            ("n", Some("7")),
+            ("plain", Some("50%")),
+            ("o", None),
+            ("absent", None),
+        ] {
+            let found = claim_value(&claims, claim);
+            assert_eq!(
+                found.as_ref().map(|v| v.to_str().unwrap()),
+                value,
+                "{claim}"
+            );
+        }
+    }
+
+    #[test]
+    fn connection_cannot_nominate_what_makes_the_request() {
+        let mut headers = HeaderMap::new();
+        headers.insert(
+            "connection",
+            "close, X-Drop, authorization".parse().unwrap(),
+        );
+        assert_eq!(nominated(&headers), ["close", "x-drop"]);
+    }
+}

@@ -1,0 +1,145 @@
+//! The section `[headers]`, and `headers = { … }` of a route: what backends are told of the caller.
+
+use std::sync::Arc;
+
+use http::{HeaderName, HeaderValue};
+
+use super::reader::{FromToml, Table, Value, Wrong};
+use super::units::ConfiguredSecret;
+use crate::authn::Minter;
+use crate::outbound::DEFAULT_PATTERNS;
+
+/// What routes tell their backends, unless they say otherwise.
+#[derive(Clone, Debug)]
+pub struct Headers {
+    /// Names and beginnings (`x-user-*`) that clients may not send on.
+    pub reserved: Vec<String>,
+    /// Header name and the claim that it carries.
+    pub identity: Vec<(HeaderName, String)>,
+    pub secret: Option<(HeaderName, HeaderValue)>,
+    pub assertion: Option<(HeaderName, Arc<Minter>)>,
+}
+
+/// Names that the gateway itself gives a meaning: an identity header of this name would break the
+/// request, or be overwritten.
+const TAKEN: [&str; 16] = [
+    "authorization",
+    "connection",
+    "content-length",
+    "content-type",
+    "cookie",
+    "expect",
+    "forwarded",
+    "host",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "via",
+    "x-real-ip",
+    "x-request-id",
+];
+
+impl Headers {
+    /// Reads `[headers]`. `assertion` reads its key `assertion`.
+    pub fn read(
+        section: Option<Table<'_>>,
+        assertion: impl FnOnce(&mut Table<'_>) -> Option<Minter>,
+    ) -> Self {
+        let mut headers = Self {
+            reserved: DEFAULT_PATTERNS.map(str::to_owned).to_vec(),
+            identity: [
+                ("x-user-id", "sub"),
+                ("x-user-email", "email"),
+                ("x-user-name", "name"),
+                ("x-user-roles", "roles"),
+            ]
+            .map(|(name, claim)| (HeaderName::from_static(name), claim.to_owned()))
+            .to_vec(),
+            secret: None,
+            assertion: None,
+        };
+        let Some(mut section) = section else {
+            return headers;
+        };
+        headers.read_common(&mut section);
+        if let Some(mut table) = section.table("secret") {
+            let name = table.required::<FieldName>("name");
+            let value = table.required::<ConfiguredSecret>("value");
+            let field = value.and_then(|value| {
+                let field = HeaderValue::from_bytes(value.secret.expose());
+                field
+                    .map_err(|_| table.wrong("value", "a header cannot hold these bytes"))
+                    .ok()
+            });
+            headers.secret = name.zip(field).map(|(FieldName(name), mut field)| {
+                field.set_sensitive(true);
+                (name, field)
+            });
+            table.finish();
+        }
+        if let Some(mut table) = section.table("assertion") {
+            let name = table.or(
+                "name",
+                FieldName(HeaderName::from_static("x-portcullis-assertion")),
+            );
+            headers.assertion = assertion(&mut table).map(|minter| (name.0, Arc::new(minter)));
+            table.finish();
+        }
+        section.finish();
+        headers
+    }
+
+    /// These headers with what `section` of a route changes.
+    #[must_use]
+    pub fn narrowed(&self, section: Option<Table<'_>>) -> Self {
+        let mut headers = self.clone();
+        if let Some(mut section) = section {
+            headers.read_common(&mut section);
+            section.finish();
+        }
+        headers
+    }
+
+    fn read_common(&mut self, section: &mut Table<'_>) {
+        if section.has("reserved") {
+            self.reserved = section.list::<String>("reserved");
+        }
+        if let Some(table) = section.table("identity") {
+            self.identity = table
+                .entries()
+                .into_iter()
+                .filter_map(|(name, claim)| {
+                    let name = field_name(&name).map_err(|wrong| claim.report(wrong)).ok();
+                    name.zip(claim.read::<String>())
+                })
+                .collect();
+        }
+    }
+}
+
+/// The name of a header that the gateway may set.
+struct FieldName(HeaderName);
+
+impl FromToml for FieldName {
+    const EXPECTED: &'static str = "a header name such as \"X-Gateway-Secret\"";
+
+    fn from_toml(value: &Value<'_>) -> Result<Self, Wrong> {
+        let text = value
+            .as_str()
+            .ok_or_else(|| Wrong::Expected(Self::EXPECTED.to_owned()))?;
+        field_name(text).map(Self)
+    }
+}
+
+fn field_name(text: &str) -> Result<HeaderName, Wrong> {
+    let name = HeaderName::from_bytes(text.as_bytes())
+        .map_err(|_| Wrong::Refused(format!("`{text}` is not a header name")))?;
+    let plain = name.as_str();
+    if TAKEN.contains(&plain) || plain.starts_with("x-forwarded-") || plain.starts_with("sec-") {
+        let problem = format!("the header `{plain}` has a meaning of its own: choose another name");
+        return Err(Wrong::Refused(problem));
+    }
+    Ok(name)
+}

@@ -1,0 +1,476 @@
+//! The sections `[[route]]`, and the endpoints of the profiles that are on.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{HeaderName, HeaderValue, Method};
+
+use super::headers::Headers;
+use super::reader::{FromToml, Table, Value, Wrong};
+use super::units::ByteSize;
+use crate::authn::Minter;
+use crate::authz::{Auth, ClaimRule, Policy};
+use crate::endpoints::{self, Endpoint, Profile};
+use crate::inbound::{CleanPath, Host};
+use crate::limit::{RuleId, RuleSpec};
+use crate::outbound::{Authorization, HeaderPlan, Reserved};
+use crate::rejection::Shape;
+use crate::route::{
+    EncodedSlash, Forwarding, HostHeader, HostPattern, Methods, PathPattern, Place, Rewrite, Route,
+    RouteTable, Target, TokenPlaces,
+};
+use crate::upstream::Upstream;
+
+/// Largest request body unless a route says otherwise: what nginx users are used to, times ten.
+const DEFAULT_MAX_BODY: ByteSize = ByteSize(10 << 20);
+
+/// What a route may name.
+pub struct Named<'a> {
+    pub upstreams: &'a [Arc<Upstream>],
+    pub limits: &'a [RuleSpec],
+    pub headers: &'a Headers,
+    /// Reads `authorization = { mint = { … } }`.
+    pub minter: &'a dyn Fn(&mut Table<'_>) -> Option<Minter>,
+}
+
+/// A route as written, before the names that all routes reserve are known.
+struct Draft {
+    places: Vec<Place>,
+    route: Route,
+}
+
+/// Reads every `[[route]]` and adds the endpoints of `profiles`.
+pub fn read(root: &mut Table<'_>, profiles: &[Profile], named: &Named<'_>) -> RouteTable {
+    let mut drafts = Vec::new();
+    let mut sections = Vec::new();
+    for mut section in root.tables("route") {
+        if let Some(draft) = read_route(&mut section, named) {
+            drafts.push((draft, sections.len()));
+        }
+        sections.push(section);
+    }
+    reserve(&mut drafts, named.headers);
+    let mut table = RouteTable::default();
+    let mut taken = HashSet::new();
+    for (Draft { places, route }, at) in drafts {
+        let route = Arc::new(route);
+        let Some(section) = sections.get(at) else {
+            continue;
+        };
+        if !taken.insert(route.name.clone()) {
+            section.wrong("name", format!("two routes are called `{}`", route.name));
+        }
+        for place in &places {
+            if let Err(ambiguous) = table.insert(place, &route) {
+                section.wrong("path", ambiguous);
+            }
+        }
+    }
+    for section in sections {
+        section.finish();
+    }
+    add_endpoints(root, profiles, &mut table);
+    table
+}
+
+/// Every header that some route sets is reserved on all of them: a backend behind a public route
+/// believes it too.
+fn reserve(drafts: &mut [(Draft, usize)], headers: &Headers) {
+    let plans = drafts
+        .iter()
+        .filter_map(|(draft, _)| match &draft.route.target {
+            Target::Upstream(forwarding) => Some(&forwarding.headers),
+            Target::Endpoint(_) => None,
+        });
+    let mut owned: Vec<HeaderName> = plans.flat_map(HeaderPlan::owned).collect();
+    owned.extend(headers.identity.iter().map(|(name, _)| name.clone()));
+    owned.extend(headers.secret.iter().map(|(name, _)| name.clone()));
+    owned.extend(headers.assertion.iter().map(|(name, _)| name.clone()));
+    for (draft, _) in drafts {
+        if let Target::Upstream(forwarding) = &mut draft.route.target {
+            let plan = &mut forwarding.headers;
+            plan.reserved = Arc::new(plan.reserved.and(owned.iter().cloned()));
+        }
+    }
+}
+
+fn add_endpoints(root: &Table<'_>, profiles: &[Profile], table: &mut RouteTable) {
+    let of_profiles = profiles
+        .iter()
+        .flat_map(|profile| profile.endpoints().iter().copied());
+    for endpoint in of_profiles.chain([Endpoint::Jwks]) {
+        let route = Arc::new(endpoint_route(endpoint));
+        let methods = Methods::Only(endpoint.methods().to_vec());
+        for path in endpoint.paths() {
+            let Ok(path) = PathPattern::parse(path) else {
+                root.wrong(
+                    "route",
+                    format!("the endpoint path {path} is not a pattern"),
+                );
+                continue;
+            };
+            if let Err(ambiguous) = table.insert_everywhere(&path, &methods, &route) {
+                let problem = format!("{ambiguous}: {} serves {}", route.name, path.as_str());
+                root.wrong("route", problem);
+            }
+        }
+    }
+}
+
+fn endpoint_route(endpoint: Endpoint) -> Route {
+    Route {
+        name: endpoint.name().into(),
+        policy: Policy {
+            auth: endpoint.auth(),
+            roles: Vec::new(),
+            claims: Vec::new(),
+        },
+        limits: Vec::new(),
+        errors: endpoint.shape(),
+        tokens: TokenPlaces::default(),
+        max_body: endpoints::MAX_BODY,
+        encoded_slash: EncodedSlash::Refuse,
+        target: Target::Endpoint(endpoint),
+    }
+}
+
+fn read_route(section: &mut Table<'_>, named: &Named<'_>) -> Option<Draft> {
+    let paths = section.required::<OneOrMore<PathPattern>>("path");
+    let hosts = section.or("host", OneOrMore(vec![HostPattern::Any])).0;
+    let methods = match section.has("methods") {
+        true => Methods::Only(section.list::<Method>("methods")),
+        false => Methods::Any,
+    };
+    let name = section.optional::<String>("name");
+    let upstream = read_upstream(section, named);
+    let policy = read_policy(section);
+    let limits = read_limits(section, named.limits);
+    let headers = named.headers.narrowed(section.table("headers"));
+    let authorization = read_authorization(section, named);
+    let (rewrite, host) = (
+        read_rewrite(section),
+        section.or("upstream_host", HostHeader::Preserve),
+    );
+    let errors = section.or("errors", Shape::Native);
+    let tokens = read_token_places(section);
+    let max_body = section.or("max_body", DEFAULT_MAX_BODY).0;
+    let encoded_slash = section.or("encoded_slash", EncodedSlash::Refuse);
+    let first_byte = section.optional::<Duration>("timeout");
+    let (paths, upstream) = (paths?.0, upstream?);
+    let name = name.unwrap_or_else(|| default_name(&hosts, &paths));
+    let place = |(host, path): (&HostPattern, &PathPattern)| Place {
+        host: host.clone(),
+        path: path.clone(),
+        methods: methods.clone(),
+    };
+    let pairs = hosts
+        .iter()
+        .flat_map(|host| paths.iter().map(move |path| (host, path)));
+    let places = pairs.map(place).collect();
+    let forwarding = Forwarding {
+        upstream,
+        authorization,
+        headers: HeaderPlan {
+            reserved: Arc::new(Reserved::new(&headers.reserved)),
+            identity: headers.identity,
+            secret: headers.secret,
+            assertion: headers.assertion,
+        },
+        rewrite,
+        host,
+        first_byte,
+    };
+    let route = Route {
+        name: name.into(),
+        target: Target::Upstream(forwarding),
+        policy,
+        limits,
+        errors,
+        tokens,
+        max_body,
+        encoded_slash,
+    };
+    Some(Draft { places, route })
+}
+
+fn read_upstream(section: &mut Table<'_>, named: &Named<'_>) -> Option<Arc<Upstream>> {
+    let name = section.required::<String>("upstream")?;
+    let found = named
+        .upstreams
+        .iter()
+        .find(|upstream| **upstream.name() == *name);
+    if found.is_none() {
+        let known: Vec<&str> = named.upstreams.iter().map(|u| u.name().as_ref()).collect();
+        let help = match known.is_empty() {
+            true => String::from("add an [[upstream]] with this name"),
+            false => format!("there are: {}", known.join(", ")),
+        };
+        section.wrong_with_help("upstream", format!("there is no upstream `{name}`"), help);
+    }
+    found.cloned()
+}
+
+fn read_policy(section: &mut Table<'_>) -> Policy {
+    let auth = section.or("auth", Auth::Required);
+    let roles = section.list::<String>("roles");
+    let claims = section.table("claims").map(read_claims).unwrap_or_default();
+    if auth == Auth::None && (!roles.is_empty() || !claims.is_empty()) {
+        let problem =
+            "a route with `auth = \"none\"` looks at nobody: it cannot ask for roles or claims";
+        section.wrong("auth", problem);
+    }
+    Policy {
+        auth,
+        roles,
+        claims,
+    }
+}
+
+fn read_claims(table: Table<'_>) -> Vec<ClaimRule> {
+    let rule = |(claim, value): (String, Value<'_>)| {
+        let any_of = match value.to_json() {
+            Some(serde_json::Value::Array(values)) => values,
+            Some(value) => vec![value],
+            None => {
+                let expected = "text, a number, true or false, or a list of them";
+                value.report(Wrong::Expected(expected.to_owned()));
+                return None;
+            }
+        };
+        Some(ClaimRule { claim, any_of })
+    };
+    table.entries().into_iter().filter_map(rule).collect()
+}
+
+fn read_limits(section: &mut Table<'_>, rules: &[RuleSpec]) -> Vec<RuleId> {
+    let mut ids = Vec::new();
+    for name in section.list::<String>("limits") {
+        let at = rules.iter().position(|rule| rule.name.as_str() == name);
+        match at.and_then(RuleId::of_place) {
+            Some(id) => ids.push(id),
+            None => section.wrong_with_help(
+                "limits",
+                format!("there is no limit `{name}`"),
+                "add a [[limit]] with this name",
+            ),
+        }
+    }
+    ids
+}
+
+fn read_authorization(section: &mut Table<'_>, named: &Named<'_>) -> Authorization {
+    match section.or("authorization", WrittenAuthorization::Strip) {
+        WrittenAuthorization::Strip => Authorization::Strip,
+        WrittenAuthorization::Forward => Authorization::Forward,
+        WrittenAuthorization::Mint => {
+            let Some(mut table) = section.table("mint") else {
+                let help = "add mint = { algorithm = \"HS256\", secret = { … } }";
+                section.wrong_with_help("authorization", "minting needs a key", help);
+                return Authorization::Strip;
+            };
+            let minter = (named.minter)(&mut table);
+            table.finish();
+            minter.map_or(Authorization::Strip, |m| Authorization::Mint(Arc::new(m)))
+        }
+    }
+}
+
+fn read_rewrite(section: &mut Table<'_>) -> Rewrite {
+    let strip = section.optional::<Prefix>("strip_prefix");
+    let add = section.optional::<Prefix>("add_prefix");
+    match (strip, add) {
+        (None, None) => Rewrite::Keep,
+        (from, to) => Rewrite::Prefix {
+            from: from.map_or_else(String::new, |prefix| prefix.0),
+            to: to.map_or_else(String::new, |prefix| prefix.0),
+        },
+    }
+}
+
+fn read_token_places(section: &mut Table<'_>) -> TokenPlaces {
+    let mut places = TokenPlaces::default();
+    for place in section.list::<TokenPlace>("tokens_from") {
+        match place {
+            TokenPlace::Subprotocol => places.subprotocol = true,
+            TokenPlace::Query => places.query = true,
+        }
+    }
+    places
+}
+
+fn default_name(hosts: &[HostPattern], paths: &[PathPattern]) -> String {
+    let host = match hosts.first() {
+        Some(HostPattern::Name(name)) => name.as_str(),
+        Some(HostPattern::Below(suffix)) => suffix.as_str(),
+        Some(HostPattern::Any) | None => "",
+    };
+    let path = paths.first().map_or("", PathPattern::as_str);
+    format!("{host}{path}")
+}
+
+/// One value, or a list of them.
+struct OneOrMore<T>(Vec<T>);
+
+/// `/app`: a beginning of a path, without the slash at its end.
+struct Prefix(String);
+
+enum WrittenAuthorization {
+    Forward,
+    Strip,
+    Mint,
+}
+
+enum TokenPlace {
+    Subprotocol,
+    Query,
+}
+
+impl<T: FromToml> FromToml for OneOrMore<T> {
+    const EXPECTED: &'static str = T::EXPECTED;
+
+    fn from_toml(value: &Value<'_>) -> Result<Self, Wrong> {
+        match value.elements() {
+            None => T::from_toml(value).map(|one| Self(vec![one])),
+            Some(elements) if elements.is_empty() => {
+                Err(Wrong::Expected(format!("at least one: {}", T::EXPECTED)))
+            }
+            Some(elements) => Ok(Self(elements.iter().filter_map(Value::read).collect())),
+        }
+    }
+}
+
+impl FromToml for PathPattern {
+    const EXPECTED: &'static str = "a path such as \"/v1/users\", \"/v1/*/name\" or \"/v1/**\"";
+
+    fn from_toml(value: &Value<'_>) -> Result<Self, Wrong> {
+        let text = value.as_str().ok_or_else(expected::<Self>)?;
+        PathPattern::parse(text).map_err(|error| Wrong::Refused(error.to_string()))
+    }
+}
+
+impl FromToml for HostPattern {
+    const EXPECTED: &'static str = "a host such as \"api.example.com\" or \"*.example.com\"";
+
+    fn from_toml(value: &Value<'_>) -> Result<Self, Wrong> {
+        let text = value.as_str().ok_or_else(expected::<Self>)?;
+        HostPattern::parse(text).map_err(|error| Wrong::Refused(error.to_string()))
+    }
+}
+
+impl FromToml for Method {
+    const EXPECTED: &'static str = "a method in capitals such as \"GET\"";
+
+    fn from_toml(value: &Value<'_>) -> Result<Self, Wrong> {
+        let text = value
+            .as_str()
+            .filter(|t| t.bytes().all(|b| b.is_ascii_uppercase() || b == b'-'));
+        let method = text.and_then(|text| Method::from_bytes(text.as_bytes()).ok());
+        match method {
+            Some(Method::CONNECT | Method::TRACE) | None => Err(expected::<Self>()),
+            Some(method) => Ok(method),
+        }
+    }
+}
+
+impl FromToml for Auth {
+    const EXPECTED: &'static str = "\"none\", \"optional\" or \"required\"";
+
+    fn from_toml(value: &Value<'_>) -> Result<Self, Wrong> {
+        match value.as_str() {
+            Some("none") => Ok(Auth::None),
+            Some("optional") => Ok(Auth::Optional),
+            Some("required") => Ok(Auth::Required),
+            Some(_) | None => Err(expected::<Self>()),
+        }
+    }
+}
+
+impl FromToml for Shape {
+    const EXPECTED: &'static str =
+        "\"native\", \"praisonai\", \"rag-modulo\", \"plai\" or \"agentflow\"";
+
+    fn from_toml(value: &Value<'_>) -> Result<Self, Wrong> {
+        match value.as_str() {
+            Some("native") => Ok(Shape::Native),
+            Some("praisonai") => Ok(Shape::Praisonai),
+            Some("rag-modulo") => Ok(Shape::RagModulo),
+            Some("plai") => Ok(Shape::Plai),
+            Some("agentflow") => Ok(Shape::Agentflow),
+            Some(_) | None => Err(expected::<Self>()),
+        }
+    }
+}
+
+impl FromToml for EncodedSlash {
+    const EXPECTED: &'static str = "\"refuse\" or \"keep\"";
+
+    fn from_toml(value: &Value<'_>) -> Result<Self, Wrong> {
+        match value.as_str() {
+            Some("refuse") => Ok(EncodedSlash::Refuse),
+            Some("keep") => Ok(EncodedSlash::Keep),
+            Some(_) | None => Err(expected::<Self>()),
+        }
+    }
+}
+
+impl FromToml for HostHeader {
+    const EXPECTED: &'static str = "\"preserve\", \"upstream\" or a host name";
+
+    fn from_toml(value: &Value<'_>) -> Result<Self, Wrong> {
+        match value.as_str().ok_or_else(expected::<Self>)? {
+            "preserve" => Ok(HostHeader::Preserve),
+            "upstream" => Ok(HostHeader::Upstream),
+            name => {
+                let host = Host::parse(name.as_bytes()).map_err(|_| expected::<Self>())?;
+                let field = HeaderValue::from_str(host.as_str()).map_err(|_| expected::<Self>())?;
+                Ok(HostHeader::Set(field))
+            }
+        }
+    }
+}
+
+impl FromToml for WrittenAuthorization {
+    const EXPECTED: &'static str = "\"forward\", \"strip\" or \"mint\"";
+
+    fn from_toml(value: &Value<'_>) -> Result<Self, Wrong> {
+        match value.as_str() {
+            Some("forward") => Ok(WrittenAuthorization::Forward),
+            Some("strip") => Ok(WrittenAuthorization::Strip),
+            Some("mint") => Ok(WrittenAuthorization::Mint),
+            Some(_) | None => Err(expected::<Self>()),
+        }
+    }
+}
+
+impl FromToml for TokenPlace {
+    const EXPECTED: &'static str = "\"subprotocol\" or \"query\"";
+
+    fn from_toml(value: &Value<'_>) -> Result<Self, Wrong> {
+        match value.as_str() {
+            Some("subprotocol") => Ok(TokenPlace::Subprotocol),
+            Some("query") => Ok(TokenPlace::Query),
+            Some(_) | None => Err(expected::<Self>()),
+        }
+    }
+}
+
+impl FromToml for Prefix {
+    const EXPECTED: &'static str =
+        "the beginning of a path such as \"/app\", without a slash at its end";
+
+    fn from_toml(value: &Value<'_>) -> Result<Self, Wrong> {
+        let text = value
+            .as_str()
+            .filter(|text| text.starts_with('/') && !text.ends_with('/'));
+        let clean = text.and_then(|text| CleanPath::from_path(text, None).ok());
+        match (text, clean) {
+            (Some(text), Some(clean)) if clean.as_str() == text => Ok(Self(text.to_owned())),
+            (_, _) => Err(expected::<Self>()),
+        }
+    }
+}
+
+fn expected<T: FromToml>() -> Wrong {
+    Wrong::Expected(T::EXPECTED.to_owned())
+}

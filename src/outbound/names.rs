@@ -1,0 +1,149 @@
+//! Which header names a client may not send on: one normal form decides for every spelling.
+
+use http::HeaderName;
+
+/// Names and prefixes that never pass from a client to an upstream.
+///
+/// A name is compared in its normal form: lower case (as `http` keeps it) with `_` read as `-`,
+/// since backends that follow CGI cannot tell the two apart (RFC 3875 §4.1.18).
+#[derive(Clone, Debug)]
+pub struct Reserved {
+    names: Vec<String>,
+    prefixes: Vec<String>,
+}
+
+/// What says where a request came from. Rebuilt by us; whatever a peer sends is taken off.
+const FORWARDING: [&str; 4] = [
+    "forwarded",
+    "x-real-ip",
+    "x-request-id",
+    "x-envoy-original-path",
+];
+const FORWARDING_PREFIXES: [&str; 3] = ["x-forwarded-", "x-original-", "x-rewrite-"];
+
+/// Valid for one connection only (RFC 9110 §7.6.1), and credentials for a proxy.
+const HOP_BY_HOP: [&str; 9] = [
+    "connection",
+    "keep-alive",
+    "proxy-connection",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "te",
+    "transfer-encoding",
+    "upgrade",
+    "http2-settings",
+];
+
+/// Identity names of backends that believe them, reserved unless a route names its own.
+pub const DEFAULT_PATTERNS: [&str; 5] = [
+    "x-user-*",
+    "x-auth-*",
+    "x-authenticated-user",
+    "x-api-key",
+    "x-spiffe-jwt",
+];
+
+impl Reserved {
+    /// Reserves `patterns` (a name, or a beginning and `*`) beside what is always reserved.
+    pub fn new(patterns: &[String]) -> Self {
+        let mut reserved = Self {
+            names: Vec::new(),
+            prefixes: Vec::new(),
+        };
+        for pattern in patterns {
+            match pattern.strip_suffix('*') {
+                Some(prefix) => reserved.prefixes.push(normal(prefix)),
+                None => reserved.names.push(normal(pattern)),
+            }
+        }
+        reserved
+            .prefixes
+            .extend(FORWARDING_PREFIXES.map(str::to_owned));
+        reserved.names.extend(FORWARDING.map(str::to_owned));
+        reserved.names.extend(HOP_BY_HOP.map(str::to_owned));
+        reserved.and(std::iter::empty())
+    }
+
+    /// Reserves `owned` too: the names that the gateway sets on some route.
+    #[must_use]
+    pub fn and(&self, owned: impl Iterator<Item = HeaderName>) -> Self {
+        let mut names = self.names.clone();
+        names.extend(owned.map(|name| normal(name.as_str())));
+        names.sort_unstable();
+        names.dedup();
+        Self {
+            names,
+            prefixes: self.prefixes.clone(),
+        }
+    }
+
+    /// Whether a field of this name is taken off.
+    pub fn holds(&self, name: &HeaderName) -> bool {
+        let name = name.as_str();
+        if name.contains('_') {
+            return self.holds_normal(&normal(name));
+        }
+        self.holds_normal(name)
+    }
+
+    fn holds_normal(&self, name: &str) -> bool {
+        self.names
+            .binary_search_by(|known| known.as_str().cmp(name))
+            .is_ok()
+            || self
+                .prefixes
+                .iter()
+                .any(|prefix| name.starts_with(prefix.as_str()))
+    }
+}
+
+fn normal(name: &str) -> String {
+    name.to_ascii_lowercase().replace('_', "-")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_spelling_of_a_reserved_name_is_held() {
+        let patterns = DEFAULT_PATTERNS.map(str::to_owned);
+        let owned = [HeaderName::from_static("x-tenant")];
+        let reserved = Reserved::new(&patterns).and(owned.into_iter());
+        for name in [
+            "X-User-Id",
+            "x_user_id",
+            "X-User_Id",
+            "X-USER-ID",
+            "x-user-anything",
+            "X_Tenant",
+            "x-tenant",
+            "X-Api-Key",
+            "X-Forwarded-Prefix",
+            "X_Forwarded_For",
+            "Forwarded",
+            "X-Original-URL",
+            "X-Rewrite-Url",
+            "X-Envoy-Original-Path",
+            "Connection",
+            "Upgrade",
+            "HTTP2-Settings",
+            "X-Real-IP",
+            "X-Authenticated_User",
+        ] {
+            let name = HeaderName::from_bytes(name.as_bytes()).unwrap();
+            assert!(reserved.holds(&name), "{name}");
+        }
+        for name in [
+            "x-users",
+            "my_header",
+            "authorization",
+            "x-api-key-2",
+            "accept",
+            "x-tenants",
+        ] {
+            let name = HeaderName::from_bytes(name.as_bytes()).unwrap();
+            assert!(!reserved.holds(&name), "{name}");
+        }
+    }
+}

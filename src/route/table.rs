@@ -1,0 +1,303 @@
+//! Looks a request's route up: hosts first, then a tree of path segments; size does not matter.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use http::Method;
+
+use super::Route;
+use super::pattern::{HostPattern, Methods, PathPattern, Segment};
+use crate::inbound::Host;
+
+/// Every route of a configuration, ready to be looked up.
+#[derive(Default)]
+pub struct RouteTable {
+    names: HashMap<String, Node>,
+    /// Longest suffix first.
+    below: Vec<(String, Node)>,
+    any: Node,
+}
+
+/// What a look-up found.
+pub enum Found<'t> {
+    Route(&'t Arc<Route>),
+    /// The path is there, but no route on it takes the method; these would have been taken.
+    OtherMethods(Vec<Method>),
+    Nothing,
+}
+
+/// Where a route is to be found.
+#[derive(Clone, Debug)]
+pub struct Place {
+    pub host: HostPattern,
+    pub path: PathPattern,
+    pub methods: Methods,
+}
+
+/// Two routes that nothing tells apart.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("route `{0}` has the same host, path and a method in common: neither is more specific")]
+pub struct Ambiguous(pub Arc<str>);
+
+#[derive(Default)]
+struct Node {
+    names: HashMap<String, Node>,
+    one: Option<Box<Node>>,
+    here: Vec<(Methods, Arc<Route>)>,
+    rest: Vec<(Methods, Arc<Route>)>,
+}
+
+impl RouteTable {
+    /// # Errors
+    ///
+    /// When a route of the same host, path and method is there already.
+    pub fn insert(&mut self, place: &Place, route: &Arc<Route>) -> Result<(), Ambiguous> {
+        self.group(&place.host)
+            .insert(place.path.segments(), &place.methods, route)
+    }
+
+    /// Puts `route` under every host that the table knows and under any other: for endpoints of
+    /// ours that are served on every host. Insert the other routes first.
+    ///
+    /// # Errors
+    ///
+    /// When a route of the same path and method is there already.
+    pub fn insert_everywhere(
+        &mut self,
+        path: &PathPattern,
+        methods: &Methods,
+        route: &Arc<Route>,
+    ) -> Result<(), Ambiguous> {
+        let below = self.below.iter_mut().map(|(_, group)| group);
+        for group in self.names.values_mut().chain(below).chain([&mut self.any]) {
+            group.insert(path.segments(), methods, route)?;
+        }
+        Ok(())
+    }
+
+    /// The most specific route: by host, then segment by segment a name before `*` before `**`.
+    /// The path decides before the method, so that a route for GET alone is not bypassed by POST.
+    pub fn find<'p>(
+        &self,
+        host: &Host,
+        path: impl Iterator<Item = &'p str> + Clone,
+        method: &Method,
+    ) -> Found<'_> {
+        let name = host.name();
+        let exact = self.names.get(name);
+        let below = self
+            .below
+            .iter()
+            .filter(|(suffix, _)| name.ends_with(suffix.as_str()));
+        let groups = exact
+            .into_iter()
+            .chain(below.map(|(_, group)| group))
+            .chain([&self.any]);
+        for group in groups {
+            if let Some(leaf) = group.find(path.clone()) {
+                return choose(leaf, method);
+            }
+        }
+        Found::Nothing
+    }
+
+    fn group(&mut self, host: &HostPattern) -> &mut Node {
+        match host {
+            HostPattern::Any => &mut self.any,
+            HostPattern::Name(name) => self.names.entry(name.clone()).or_default(),
+            HostPattern::Below(suffix) => {
+                let at = self
+                    .below
+                    .partition_point(|(known, _)| known.len() >= suffix.len());
+                let known = self.below.iter().position(|(known, _)| known == suffix);
+                let at = known.unwrap_or_else(|| {
+                    self.below.insert(at, (suffix.clone(), Node::default()));
+                    at
+                });
+                // `at` is the place of an entry that is there.
+                #[allow(clippy::indexing_slicing)]
+                &mut self.below[at].1
+            }
+        }
+    }
+}
+
+impl Node {
+    fn insert(
+        &mut self,
+        segments: &[Segment],
+        methods: &Methods,
+        route: &Arc<Route>,
+    ) -> Result<(), Ambiguous> {
+        let leaf = match segments.split_first() {
+            None => &mut self.here,
+            Some((Segment::Rest, _)) => &mut self.rest,
+            Some((Segment::One, tail)) => {
+                return self
+                    .one
+                    .get_or_insert_default()
+                    .insert(tail, methods, route);
+            }
+            Some((Segment::Name(name), tail)) => {
+                let next = self.names.entry(name.clone()).or_default();
+                return next.insert(tail, methods, route);
+            }
+        };
+        if let Some((_, same)) = leaf.iter().find(|(taken, _)| taken.overlap(methods)) {
+            return Err(Ambiguous(same.name.clone()));
+        }
+        leaf.push((methods.clone(), route.clone()));
+        Ok(())
+    }
+
+    fn find<'p>(
+        &self,
+        mut path: impl Iterator<Item = &'p str> + Clone,
+    ) -> Option<&Vec<(Methods, Arc<Route>)>> {
+        let rest = || (!self.rest.is_empty()).then_some(&self.rest);
+        let Some(segment) = path.next() else {
+            return (!self.here.is_empty()).then_some(&self.here).or_else(rest);
+        };
+        let named = self
+            .names
+            .get(segment)
+            .and_then(|node| node.find(path.clone()));
+        let starred = || {
+            let node = self.one.as_ref().filter(|_| !segment.is_empty())?;
+            node.find(path)
+        };
+        named.or_else(starred).or_else(rest)
+    }
+}
+
+fn choose<'t>(leaf: &'t [(Methods, Arc<Route>)], method: &Method) -> Found<'t> {
+    if let Some((_, route)) = leaf.iter().find(|(methods, _)| methods.admit(method)) {
+        return Found::Route(route);
+    }
+    let listed = leaf.iter().flat_map(|(methods, _)| match methods {
+        Methods::Any => &[][..],
+        Methods::Only(methods) => methods,
+    });
+    let mut allowed: Vec<Method> = listed.cloned().collect();
+    if allowed.contains(&Method::GET) && !allowed.contains(&Method::HEAD) {
+        allowed.push(Method::HEAD);
+    }
+    Found::OtherMethods(allowed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::inbound::CleanPath;
+
+    /// A table of `host path methods` lines; each route is named by its line.
+    fn table(lines: &[&str]) -> Result<RouteTable, Ambiguous> {
+        let mut table = RouteTable::default();
+        for line in lines {
+            let mut words = line.split(' ');
+            let methods: Vec<Method> = match words.clone().nth(2) {
+                Some(names) => names.split(',').map(|m| m.parse().unwrap()).collect(),
+                None => Vec::new(),
+            };
+            let place = Place {
+                host: HostPattern::parse(words.next().unwrap()).unwrap(),
+                path: PathPattern::parse(words.next().unwrap()).unwrap(),
+                methods: match methods.is_empty() {
+                    true => Methods::Any,
+                    false => Methods::Only(methods),
+                },
+            };
+            table.insert(&place, &Arc::new(Route::named(line)))?;
+        }
+        Ok(table)
+    }
+
+    fn find(table: &RouteTable, method: &str, host: &str, path: &str) -> String {
+        let host = Host::parse(host.as_bytes()).unwrap();
+        let path = CleanPath::from_path(path, None).unwrap();
+        match table.find(&host, path.segments(), &method.parse().unwrap()) {
+            Found::Route(route) => route.name.to_string(),
+            Found::OtherMethods(methods) => format!("405 {methods:?}"),
+            Found::Nothing => String::from("404"),
+        }
+    }
+
+    #[test]
+    fn the_most_specific_route_wins_in_any_order() {
+        let mut lines = vec![
+            "* /** ",
+            "* /v1/** ",
+            "* /v1/*/name ",
+            "* /v1/users/name ",
+            "* /v1/users/** ",
+            "api.example /v1/** ",
+            "*.example /** ",
+            "*.b.example /** ",
+        ]
+        .into_iter()
+        .map(str::trim)
+        .collect::<Vec<_>>();
+        for _ in 0..2 {
+            let table = table(&lines).unwrap();
+            for (host, path, expected) in [
+                ("x.test", "/", "* /**"),
+                ("x.test", "/v1", "* /v1/**"),
+                ("x.test", "/v1/", "* /v1/**"),
+                ("x.test", "/v1/a/name", "* /v1/*/name"),
+                ("x.test", "/v1/users/name", "* /v1/users/name"),
+                ("x.test", "/v1/users/name/", "* /v1/users/**"),
+                (
+                    "x.test",
+                    "/v1//name".replace("//", "/").as_str(),
+                    "* /v1/**",
+                ),
+                ("api.example", "/v1/users/name", "api.example /v1/**"),
+                ("api.example", "/other", "*.example /**"),
+                ("a.b.example:8443", "/", "*.b.example /**"),
+                ("example", "/", "* /**"),
+            ] {
+                assert_eq!(find(&table, "GET", host, path), expected, "{host}{path}");
+            }
+            lines.reverse();
+        }
+    }
+
+    #[test]
+    fn the_path_decides_before_the_method() {
+        let table = table(&["* /admin GET", "* /**", "* /thing POST", "* /thing GET,PUT"]).unwrap();
+        assert_eq!(find(&table, "HEAD", "h", "/admin"), "* /admin GET");
+        assert_eq!(find(&table, "POST", "h", "/admin"), "405 [GET, HEAD]");
+        assert_eq!(find(&table, "PUT", "h", "/thing"), "* /thing GET,PUT");
+        assert_eq!(
+            find(&table, "DELETE", "h", "/thing"),
+            "405 [POST, GET, PUT, HEAD]"
+        );
+        assert_eq!(find(&table, "TRACE", "h", "/x"), "405 []");
+    }
+
+    #[test]
+    fn what_nothing_tells_apart_is_refused() {
+        assert!(table(&["* /a GET", "* /a POST"]).is_ok());
+        assert!(table(&["* /a GET", "* /a GET,POST"]).is_err());
+        assert!(table(&["* /a", "* /a POST"]).is_err());
+        assert!(table(&["a /**", "* /**"]).is_ok());
+        assert!(table(&["*.a /**", "*.a /**"]).is_err());
+    }
+
+    #[test]
+    fn our_endpoints_are_found_under_every_host() {
+        let mut table = table(&["api.example /**", "* /v1/**"]).unwrap();
+        let path = PathPattern::parse("/auth/v1/login").unwrap();
+        let login = Arc::new(Route::named("login"));
+        table
+            .insert_everywhere(&path, &Methods::Any, &login)
+            .unwrap();
+        for host in ["api.example", "other.test"] {
+            assert_eq!(
+                find(&table, "POST", host, "/auth/v1/login"),
+                "login",
+                "{host}"
+            );
+        }
+    }
+}
