@@ -6,9 +6,13 @@
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
 mod suite {
+    mod bearers;
+    mod curl;
     mod failing_upstreams;
     mod forwarding;
+    mod framing;
     mod harness;
     mod identity;
     mod paths;
+    mod websockets;
 }

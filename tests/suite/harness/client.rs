@@ -175,6 +175,17 @@ impl Client {
         Raw::new(self.open(&[b"http/1.1"]).await.unwrap())
     }
 
+    /// An HTTP/2 connection by the `h2` crate, for what hyper would not send.
+    pub async fn h2_sender(
+        &self,
+    ) -> (
+        h2::client::SendRequest<Bytes>,
+        h2::client::Connection<Box<dyn Io>, Bytes>,
+    ) {
+        let io = self.open(&[b"h2"]).await.unwrap();
+        h2::client::handshake(io).await.unwrap()
+    }
+
     /// A connection for several requests.
     pub async fn connect(&self) -> Connection {
         self.try_connect().await.unwrap()

@@ -175,8 +175,14 @@ impl Upstream {
                     .header("connection", "upgrade")
                     .header("upgrade", "websocket")
                     .header("sec-websocket-accept", websocket::ACCEPT);
-                if request.headers().contains_key("sec-websocket-protocol") {
-                    answer = answer.header("sec-websocket-protocol", "agentflow-bearer");
+                if let Some(offered) = request.headers().get("sec-websocket-protocol") {
+                    let first = offered
+                        .to_str()
+                        .unwrap_or_default()
+                        .split(',')
+                        .next()
+                        .unwrap_or_default();
+                    answer = answer.header("sec-websocket-protocol", first);
                 }
                 answer.body(body::empty()).unwrap()
             })
