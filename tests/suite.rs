@@ -6,13 +6,16 @@
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
 mod suite {
+    mod accounts;
     mod bearers;
+    mod clients;
     mod curl;
     mod failing_upstreams;
     mod forwarding;
     mod framing;
     mod harness;
     mod identity;
+    mod operators;
     mod paths;
     mod websockets;
 }

@@ -1,0 +1,135 @@
+//! What an operator does to accounts from the command line while the gateway runs.
+
+use serde_json::json;
+
+use super::accounts::{PASSWORD, app, login, register, text};
+use super::harness::{Gateway, within};
+
+#[track_caller]
+fn user(gateway: &Gateway, words: &[&str]) -> String {
+    let all: Vec<&str> = ["user"].iter().chain(words).copied().collect();
+    let output = gateway.command(&all);
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(
+        output.status.success(),
+        "{words:?}: {text} {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    text
+}
+
+/// Waits until the gateway has noticed: its answer to this token becomes `status`.
+async fn becomes(gateway: &Gateway, token: &str, status: u16) {
+    within("the gateway notices", async {
+        while gateway
+            .https()
+            .get("/private")
+            .bearer(token)
+            .send()
+            .await
+            .status
+            != status
+        {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_disabled_account_is_out_at_once_and_cannot_log_in() {
+    let (_upstream, gateway) = app().await;
+    let ann = register(&gateway.https(), "ann@example.com").await;
+    let bob = register(&gateway.https(), "bob@example.com").await;
+    user(&gateway, &["disable", "ann@example.com"]);
+    becomes(&gateway, text(&ann, "access_token"), 401).await;
+    let body = json!({ "email": "ann@example.com", "password": PASSWORD });
+    let refused = gateway
+        .https()
+        .post("/auth/v1/login")
+        .json(body)
+        .send()
+        .await;
+    assert!(
+        matches!(refused.status.as_u16(), 401 | 403),
+        "{}",
+        refused.status
+    );
+    gateway
+        .https()
+        .get("/private")
+        .bearer(text(&bob, "access_token"))
+        .send()
+        .await
+        .expect(200);
+}
+
+#[tokio::test]
+async fn a_deleted_account_is_gone_with_its_tokens() {
+    let (_upstream, gateway) = app().await;
+    let ann = register(&gateway.https(), "ann@example.com").await;
+    user(&gateway, &["delete", "ann@example.com"]);
+    becomes(&gateway, text(&ann, "access_token"), 401).await;
+    assert!(!user(&gateway, &["list"]).contains("ann@example.com"));
+    let body = json!({ "email": "ann@example.com", "password": PASSWORD });
+    gateway
+        .https()
+        .post("/auth/v1/login")
+        .json(body)
+        .send()
+        .await
+        .expect(401);
+    register(&gateway.https(), "ann@example.com").await;
+}
+
+#[tokio::test]
+async fn a_locked_account_is_unlocked_again() {
+    let (_upstream, gateway) = app().await;
+    register(&gateway.https(), "ann@example.com").await;
+    user(&gateway, &["lock", "ann@example.com"]);
+    let body = json!({ "email": "ann@example.com", "password": PASSWORD });
+    let refused = gateway
+        .https()
+        .post("/auth/v1/login")
+        .json(body)
+        .send()
+        .await;
+    assert!(refused.status.is_client_error(), "{}", refused.status);
+    user(&gateway, &["unlock", "ann@example.com"]);
+    login(&gateway.https(), "ann@example.com").await;
+}
+
+#[tokio::test]
+async fn an_account_and_its_roles_are_listed_and_changed() {
+    let (upstream, gateway) = app().await;
+    let ann = register(&gateway.https(), "ann@example.com").await;
+    assert!(user(&gateway, &["list"]).contains("ann@example.com"));
+    assert!(
+        user(&gateway, &["show", "ann@example.com"]).contains(ann["user"]["id"].as_str().unwrap())
+    );
+    user(&gateway, &["role", "ann@example.com", "admin", "member"]);
+    let again = login(&gateway.https(), "ann@example.com").await;
+    gateway
+        .https()
+        .get("/private")
+        .bearer(text(&again, "access_token"))
+        .send()
+        .await
+        .expect(200);
+    assert_eq!(
+        upstream.last().header("x-user-roles").as_deref(),
+        Some("admin,member")
+    );
+    // The old token said other roles: it has ended.
+    becomes(&gateway, text(&ann, "access_token"), 401).await;
+}
+
+#[tokio::test]
+async fn an_unknown_account_and_a_wrong_word_are_said_and_change_nothing() {
+    let (_upstream, gateway) = app().await;
+    let output = gateway.command(&["user", "disable", "nobody@example.com"]);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert!(!output.stderr.is_empty());
+    let output = gateway.command(&["user", "dissable", "nobody@example.com"]);
+    assert_eq!(output.status.code(), Some(64), "{output:?}");
+}
