@@ -4,32 +4,54 @@ pub mod audit;
 mod breached;
 mod email;
 mod hasher;
+mod login;
 mod name;
+mod operations;
 mod password;
+mod refresh;
+mod registration;
 mod revocation;
+mod ring;
 mod rules;
 mod session;
+mod sessions;
+#[cfg(test)]
+mod tests;
 mod user;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use tokio::sync::Mutex;
+use tokio::time::MissedTickBehavior;
 
 pub use audit::{Actor, Audit, Event, Origin, Refusal};
 pub use breached::BreachedPasswords;
 pub use email::{EmailAddress, EmailError};
 pub use hasher::{Cost, HashError, HashSettings, Hasher, NotACost};
+pub use login::{ChangePasswordError, CheckError, PasswordChange};
 pub use name::{DisplayName, LoginName, NameError, Username};
+pub use operations::OperateError;
 pub use password::{
     OwnNames, Owner, PasswordHash, PasswordPolicy, PasswordTooLong, PlainPassword, PolicyError,
 };
+pub use registration::{NewAccount, RegisterError};
 pub use revocation::{Revocation, Revocations};
+pub use ring::Ring;
 pub use rules::{Registration, Rules, SessionRules};
 pub use session::{Device, NotASessionId, Opened, RefreshToken, Session, SessionId};
+pub use sessions::{OpenSessionError, RefreshError};
 pub use user::{Account, AccountId, NotARole, NotAnAccountId, Role, Status};
 
-use crate::clock::Clock;
-use crate::store::{Database, OpenError, StoreError};
+use crate::clock::{Clock, Timestamp};
+use crate::store::{Database, Ending, OpenError, Revoked, Store, StoreError, Sweep};
+
+/// How often the database is asked what other processes revoked: at most so much later a token
+/// that was revoked beside us is refused here.
+const FOLLOW: Duration = Duration::from_millis(500);
+/// How often what has expired is cleared away.
+const SWEEP: Duration = Duration::from_secs(3600);
 
 /// What is fixed for the life of the process.
 #[derive(Clone, Debug)]
@@ -38,135 +60,75 @@ pub struct Settings {
     pub hashing: HashSettings,
 }
 
-/// Somebody who is to have an account.
-#[derive(Clone, Debug)]
-pub struct NewAccount {
-    pub email: EmailAddress,
-    pub password: PlainPassword,
-    pub username: Option<Username>,
-    /// `None`: the local part of the address.
-    pub name: Option<DisplayName>,
-}
-
-/// Why nobody could be registered.
-#[derive(Debug, thiserror::Error)]
-pub enum RegisterError {
-    #[error("registration is closed")]
-    Closed,
-    #[error("addresses of this domain may not register")]
-    Domain,
-    /// The address or the username; which one is not said.
-    #[error("the login name is taken")]
-    Taken,
-    #[error("a username that looks like an address must be the account's own")]
-    ForeignUsername,
-    #[error("the password may not be chosen")]
-    Password(#[from] PolicyError),
-    #[error(transparent)]
-    Hash(#[from] HashError),
-    #[error(transparent)]
-    Store(#[from] StoreError),
-}
-
-/// Why a password could not be checked. (That it is wrong is an answer, not an error.)
-#[derive(Debug, thiserror::Error)]
-pub enum CheckError {
-    #[error(transparent)]
-    Hash(#[from] HashError),
-    #[error(transparent)]
-    Store(#[from] StoreError),
-}
-
-/// Why a password was not changed.
-#[derive(Debug, thiserror::Error)]
-pub enum ChangePasswordError {
-    /// The current password is wrong, or the account is not there any more.
-    #[error("the current password is wrong")]
-    Wrong,
-    #[error("the password may not be chosen")]
-    Password(#[from] PolicyError),
-    #[error(transparent)]
-    Hash(#[from] HashError),
-    #[error(transparent)]
-    Store(#[from] StoreError),
-}
-
-/// Why no session was opened.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenSessionError {
-    /// It was stopped or deleted since its password was checked.
-    #[error("the account is not active")]
-    NotActive,
-    #[error(transparent)]
-    Store(#[from] StoreError),
-}
-
-/// Why a refresh token was refused. The client gets one answer for the first three.
-#[derive(Debug, thiserror::Error)]
-pub enum RefreshError {
-    /// Not one of ours, or of a session that has ended.
-    #[error("the refresh token is not valid")]
-    Invalid,
-    #[error("the session has expired")]
-    Expired,
-    /// It was used before: somebody has a copy. The session was ended by this call.
-    #[error("the refresh token was used before; its session has been ended")]
-    Reused,
-    #[error(transparent)]
-    Store(#[from] StoreError),
-}
-
-/// Why an operator's command did nothing.
-#[derive(Debug, thiserror::Error)]
-pub enum OperateError {
-    #[error("there is no such account")]
-    Unknown,
-    #[error("the password may not be chosen")]
-    Password(#[from] PolicyError),
-    #[error(transparent)]
-    Hash(#[from] HashError),
-    #[error(transparent)]
-    Store(#[from] StoreError),
-}
-
-/// A change of password by its owner.
-#[derive(Clone, Debug)]
-pub struct PasswordChange {
-    pub account: AccountId,
-    pub current: PlainPassword,
-    pub new: PlainPassword,
-    /// The session that asks: it goes on, all others end.
-    pub keep: Option<SessionId>,
-}
-
 /// The accounts. Clones share everything.
 #[derive(Clone)]
 pub struct Accounts(Arc<Shared>);
 
 struct Shared {
+    store: Store,
     hasher: Hasher,
     revocations: Revocations,
+    /// Up to where the table of revocations was read.
+    place: Mutex<i64>,
+    refresh_ring: Ring,
+    device_ring: Ring,
     rules: ArcSwap<Rules>,
     clock: Clock,
 }
 
 impl Accounts {
-    /// Opens the database (makes it when it is not there), brings its schema up to date, loads the
-    /// revocations and starts the hashing threads. Must be called on the `control` runtime.
-    pub async fn open(
-        _settings: &Settings,
-        _rules: Rules,
-        _clock: Clock,
-    ) -> Result<Self, OpenError> {
-        Err(OpenError::Unfinished)
+    /// Opens the database (makes it when it is not there), brings its tables up to date, loads the
+    /// revocations and starts the hashing threads. Must be called on the `control` runtime, which
+    /// runs the writer.
+    pub async fn open(settings: &Settings, rules: Rules, clock: Clock) -> Result<Self, OpenError> {
+        let store = Store::open(&settings.database).await?;
+        let now = clock.now();
+        let accounts = Self(Arc::new(Shared {
+            hasher: Hasher::start(&settings.hashing).map_err(OpenError::Threads)?,
+            revocations: Revocations::new(clock.clone()),
+            place: Mutex::new(0),
+            refresh_ring: Ring::load(&store, "refresh", now).await?,
+            device_ring: Ring::load(&store, "device", now).await?,
+            store,
+            rules: ArcSwap::from_pointee(rules),
+            clock,
+        }));
+        accounts.catch_up().await?;
+        Ok(accounts)
     }
 
     /// Follows what other processes change in the database and clears away what has expired, for
     /// ever: to be spawned once on the `control` runtime of a running gateway.
-    pub async fn follow(self) {}
+    pub async fn follow(self) {
+        let mut ticks = tokio::time::interval(FOLLOW);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut sweep_at = Duration::ZERO;
+        let mut is_away = false;
+        loop {
+            ticks.tick().await;
+            is_away = match (self.catch_up().await, is_away) {
+                (Ok(()), true) => {
+                    tracing::info!("revocations can be read again");
+                    false
+                }
+                (Ok(()), false) => false,
+                (Err(_), true) => true,
+                (Err(error), false) => {
+                    tracing::warn!(%error, "revocations cannot be read");
+                    true
+                }
+            };
+            if self.0.clock.steady() >= sweep_at {
+                sweep_at = self.0.clock.steady() + SWEEP;
+                self.sweep().await;
+            }
+        }
+    }
 
-    /// Waits for what is under way and closes the database.
-    pub async fn close(&self) {}
+    /// Makes the changes that are under way and closes the database.
+    pub async fn close(&self) {
+        self.0.store.close().await;
+    }
 
     /// From now on these rules hold.
     pub fn use_rules(&self, rules: Rules) {
@@ -185,157 +147,89 @@ impl Accounts {
         Audit
     }
 
+    /// Seals the cookie by which a device that logged in before is known again.
+    pub fn device_ring(&self) -> &Ring {
+        &self.0.device_ring
+    }
+
     /// Whether the database answers.
     pub async fn ping(&self) -> Result<(), StoreError> {
-        Err(StoreError::Closed)
+        self.0.store.ping().await
     }
 
-    /// Registers somebody who asks for it, as the rules allow.
-    pub async fn register(
-        &self,
-        _new: NewAccount,
-        _origin: &Origin,
-    ) -> Result<Account, RegisterError> {
-        Err(StoreError::Closed.into())
+    /// Reads what was revoked since the last time.
+    async fn catch_up(&self) -> Result<(), StoreError> {
+        let mut place = self.0.place.lock().await;
+        let news = self.0.store.revocations(*place).await?;
+        let now = self.now();
+        let in_force = news
+            .revocations
+            .into_iter()
+            .filter(|(_, forget_at)| *forget_at > now);
+        self.0.revocations.add(in_force);
+        self.0.revocations.heard();
+        *place = news.place;
+        Ok(())
     }
 
-    /// The active account with this name and password. `None` for an unknown name, a wrong
-    /// password and an account that is not active, after the same work: exactly one hash.
-    pub async fn check_password(
-        &self,
-        _name: &LoginName,
-        _password: &PlainPassword,
-    ) -> Result<Option<Account>, CheckError> {
-        let _ = self.0.clock.now();
-        Err(StoreError::Closed.into())
+    async fn sweep(&self) {
+        let now = self.now();
+        let sweep = Sweep {
+            now,
+            // Until then a token may live that names the session, and be revoked with it.
+            sessions_before: now - self.rules().sessions.longest_token,
+        };
+        match self.0.store.commit(sweep).await {
+            Ok(0) => {}
+            Ok(rows) => tracing::debug!(rows, "what had expired was cleared away"),
+            Err(error) => tracing::warn!(%error, "what has expired could not be cleared away"),
+        }
     }
 
-    /// The account with this id, whatever its status.
-    pub async fn find(&self, _id: AccountId) -> Result<Option<Account>, StoreError> {
-        Err(StoreError::Closed)
+    fn store(&self) -> &Store {
+        &self.0.store
     }
 
-    /// The account with this login name, whatever its status.
-    pub async fn find_by_login(&self, _name: &LoginName) -> Result<Option<Account>, StoreError> {
-        Err(StoreError::Closed)
+    fn rules(&self) -> Arc<Rules> {
+        self.0.rules.load_full()
     }
 
-    /// Opens a session for somebody whose password was checked.
-    pub async fn open_session(
-        &self,
-        _account: &Account,
-        _device: Device,
-    ) -> Result<Opened, OpenSessionError> {
-        Err(StoreError::Closed.into())
+    fn now(&self) -> Timestamp {
+        self.0.clock.now()
     }
 
-    /// Exchanges a refresh token for its successor. The same token again within the grace gets
-    /// the same successor; later it ends the session.
-    pub async fn refresh(&self, _token: &str, _device: &Device) -> Result<Opened, RefreshError> {
-        Err(StoreError::Closed.into())
+    fn refresh_ring(&self) -> &Ring {
+        &self.0.refresh_ring
     }
 
-    /// Whose live session this refresh token belongs to, without using it up: a device that logged
-    /// in before keeps its own allowance when the account is under attack.
-    pub async fn recognise(&self, _token: &str) -> Result<Option<AccountId>, StoreError> {
-        Err(StoreError::Closed)
+    /// An end that begins now.
+    fn ending(&self, origin: &Origin) -> Ending {
+        let at = self.now();
+        Ending {
+            at,
+            forget_at: at + self.rules().sessions.longest_token,
+            origin: origin.clone(),
+        }
     }
 
-    /// The live sessions of an account, latest use first.
-    pub async fn sessions(&self, _account: AccountId) -> Result<Vec<Session>, StoreError> {
-        Err(StoreError::Closed)
+    /// Lets every worker know what a change revoked. Answers how many sessions.
+    fn revoked(&self, revoked: Revoked) -> u64 {
+        let is_session = |(revocation, _): &&(Revocation, Timestamp)| match revocation {
+            Revocation::Session(_) => true,
+            Revocation::Subject { .. } => false,
+        };
+        let sessions = revoked.iter().filter(is_session).count();
+        self.0.revocations.add(revoked);
+        u64::try_from(sessions).unwrap_or(u64::MAX)
     }
 
-    /// Ends one session of this account; nothing happens when it has ended or is another's.
-    pub async fn end_session(
-        &self,
-        _account: AccountId,
-        _session: SessionId,
-        _origin: &Origin,
-    ) -> Result<(), StoreError> {
-        Err(StoreError::Closed)
-    }
-
-    /// Ends all sessions of the account but one. Answers how many.
-    pub async fn end_other_sessions(
-        &self,
-        _account: AccountId,
-        _keep: SessionId,
-        _origin: &Origin,
-    ) -> Result<u64, StoreError> {
-        Err(StoreError::Closed)
-    }
-
-    /// Ends all sessions of the account. Answers how many.
-    pub async fn end_all_sessions(
-        &self,
-        _account: AccountId,
-        _origin: &Origin,
-    ) -> Result<u64, StoreError> {
-        Err(StoreError::Closed)
-    }
-
-    /// Changes a password for its owner, and ends the account's other sessions.
-    pub async fn change_password(
-        &self,
-        _change: PasswordChange,
-        _origin: &Origin,
-    ) -> Result<(), ChangePasswordError> {
-        Err(StoreError::Closed.into())
-    }
-
-    /// Adds an account, whatever the rules say of registration.
-    pub async fn add(
-        &self,
-        _new: NewAccount,
-        _roles: Vec<Role>,
-        _origin: &Origin,
-    ) -> Result<Account, RegisterError> {
-        Err(StoreError::Closed.into())
-    }
-
-    /// Up to `limit` accounts in the order of their ids, those after `after`.
-    pub async fn list(
-        &self,
-        _after: Option<AccountId>,
-        _limit: u32,
-    ) -> Result<Vec<Account>, StoreError> {
-        Err(StoreError::Closed)
-    }
-
-    /// Locks, disables or activates an account. All its sessions end unless it becomes active.
-    pub async fn set_status(
-        &self,
-        _account: AccountId,
-        _status: Status,
-        _origin: &Origin,
-    ) -> Result<(), OperateError> {
-        Err(OperateError::Unknown)
-    }
-
-    /// Gives an account these roles. When it loses one, all its sessions end.
-    pub async fn set_roles(
-        &self,
-        _account: AccountId,
-        _roles: Vec<Role>,
-        _origin: &Origin,
-    ) -> Result<(), OperateError> {
-        Err(OperateError::Unknown)
-    }
-
-    /// Sets an account's password and ends all its sessions.
-    pub async fn set_password(
-        &self,
-        _account: AccountId,
-        _password: &PlainPassword,
-        _origin: &Origin,
-    ) -> Result<(), OperateError> {
-        Err(OperateError::Unknown)
-    }
-
-    /// Deletes an account: its names are free again, its sessions end, its data are gone but for
-    /// the audit log.
-    pub async fn delete(&self, _account: AccountId, _origin: &Origin) -> Result<(), OperateError> {
-        Err(OperateError::Unknown)
+    /// Logs what was stored.
+    fn note(&self, event: Event, account: AccountId, origin: &Origin) {
+        self.audit().stored(&audit::Entry {
+            event,
+            account,
+            session: None,
+            origin: origin.clone(),
+        });
     }
 }

@@ -64,6 +64,12 @@ impl fmt::Debug for LoginName {
 pub struct Username(String);
 
 impl Username {
+    /// What was parsed before it was stored: a rule that has become stricter since must not lock
+    /// its owner out.
+    pub(crate) fn stored(text: String) -> Self {
+        Self(text)
+    }
+
     /// Letters, digits and `._-`, beginning with a letter or digit; or an e-mail address.
     pub fn parse(text: &str) -> Result<Self, NameError> {
         let text = text.trim();
@@ -107,6 +113,12 @@ impl fmt::Display for Username {
 pub struct DisplayName(String);
 
 impl DisplayName {
+    /// What was parsed before it was stored: a rule that has become stricter since must not lock
+    /// its owner out.
+    pub(crate) fn stored(text: String) -> Self {
+        Self(text)
+    }
+
     /// Reads a name; blanks around it are dropped.
     pub fn parse(text: &str) -> Result<Self, NameError> {
         let text = text.trim();

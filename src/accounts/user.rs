@@ -115,6 +115,12 @@ pub struct Role(String);
 pub struct NotARole;
 
 impl Role {
+    /// What was parsed before it was stored: a rule that has become stricter since must not lock
+    /// its owner out.
+    pub(crate) fn stored(text: String) -> Self {
+        Self(text)
+    }
+
     pub fn parse(text: &str) -> Result<Self, NotARole> {
         let fits = |c: char| c.is_ascii_alphanumeric() || "-_.:".contains(c);
         if text.is_empty() || text.len() > 64 || !text.chars().all(fits) {

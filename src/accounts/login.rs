@@ -1,0 +1,117 @@
+//! Passwords in use: checked at log-in, changed by their owner.
+
+use super::audit::{Event, Origin};
+use super::password::Owner;
+use super::{
+    Account, AccountId, Accounts, HashError, LoginName, PasswordHash, PlainPassword, PolicyError,
+    SessionId, Status, Username,
+};
+use crate::store::{Rehash, SetPassword, StoreError, Which};
+
+/// Why a password could not be checked. (That it is wrong is an answer, not an error.)
+#[derive(Debug, thiserror::Error)]
+pub enum CheckError {
+    #[error(transparent)]
+    Hash(#[from] HashError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// A change of password by its owner.
+#[derive(Clone, Debug)]
+pub struct PasswordChange {
+    pub account: AccountId,
+    pub current: PlainPassword,
+    pub new: PlainPassword,
+    /// The session that asks: it goes on, all others end.
+    pub keep: Option<SessionId>,
+}
+
+/// Why a password was not changed.
+#[derive(Debug, thiserror::Error)]
+pub enum ChangePasswordError {
+    /// The current password is wrong, or the account may not be used any more.
+    #[error("the current password is wrong")]
+    Wrong,
+    #[error("the password may not be chosen")]
+    Password(#[from] PolicyError),
+    #[error(transparent)]
+    Hash(#[from] HashError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Accounts {
+    /// The active account with this name and password. `None` for an unknown name, a wrong
+    /// password and an account that is not active, after the same work: exactly one hash.
+    pub async fn check_password(
+        &self,
+        name: &LoginName,
+        password: &PlainPassword,
+    ) -> Result<Option<Account>, CheckError> {
+        let Some((account, hash)) = self.store().account_by_login(name).await? else {
+            self.hasher().verify_nobody(password).await?;
+            return Ok(None);
+        };
+        let right = self.hasher().verify(password, &hash).await?;
+        if !right || account.status != Status::Active {
+            return Ok(None);
+        }
+        if self.hasher().is_outdated(&hash) {
+            self.rehash(account.id, password, hash).await;
+        }
+        Ok(Some(account))
+    }
+
+    /// Changes a password for its owner, and ends the account's other sessions.
+    pub async fn change_password(
+        &self,
+        change: PasswordChange,
+        origin: &Origin,
+    ) -> Result<(), ChangePasswordError> {
+        let Some((account, hash)) = self.store().account(change.account).await? else {
+            self.hasher().verify_nobody(&change.current).await?;
+            return Err(ChangePasswordError::Wrong);
+        };
+        let right = self.hasher().verify(&change.current, &hash).await?;
+        if !right || account.status != Status::Active {
+            return Err(ChangePasswordError::Wrong);
+        }
+        self.rules()
+            .passwords
+            .check(&change.new, &owner(&account))?;
+        let set = SetPassword {
+            account: account.id,
+            password: self.hasher().hash(&change.new).await?,
+            // Of two changes at one time with the same current password, one is wrong.
+            unless_changed_from: Some(hash),
+            end: change.keep.map_or(Which::All, Which::AllBut),
+            ending: self.ending(origin),
+        };
+        let revoked = self.store().commit(set).await?;
+        self.revoked(revoked.ok_or(ChangePasswordError::Wrong)?);
+        self.note(Event::PasswordChanged, account.id, origin);
+        Ok(())
+    }
+
+    /// Hashes a password anew with today's parameters. It is a favour: whether it succeeds does
+    /// not matter to whoever logs in.
+    async fn rehash(&self, account: AccountId, password: &PlainPassword, from: PasswordHash) {
+        let Ok(to) = self.hasher().hash(password).await else {
+            return;
+        };
+        let rehash = Rehash { account, from, to };
+        if let Err(error) = self.store().commit(rehash).await {
+            tracing::warn!(%error, "a password hash could not be renewed");
+        }
+    }
+}
+
+/// The names that a password of this account should not consist of.
+pub(super) fn owner(account: &Account) -> Owner<'_> {
+    Owner {
+        email: &account.email,
+        username: account.username.as_ref().map(Username::as_str),
+        name: Some(account.name.as_str()),
+    }
+}

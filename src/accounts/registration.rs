@@ -1,0 +1,124 @@
+//! How somebody gets an account: by registering, or from an operator.
+
+use super::audit::{Entry, Event, Origin};
+use super::password::Owner;
+use super::user::Status;
+use super::{
+    Account, AccountId, Accounts, DisplayName, EmailAddress, HashError, LoginName, PlainPassword,
+    PolicyError, Role, Username,
+};
+use crate::store::{CreateAccount, Created, StoreError};
+
+/// Somebody who is to have an account.
+#[derive(Clone, Debug)]
+pub struct NewAccount {
+    pub email: EmailAddress,
+    pub password: PlainPassword,
+    pub username: Option<Username>,
+    /// `None`: the local part of the address.
+    pub name: Option<DisplayName>,
+}
+
+/// Why nobody could be registered.
+#[derive(Debug, thiserror::Error)]
+pub enum RegisterError {
+    #[error("registration is closed")]
+    Closed,
+    #[error("addresses of this domain may not register")]
+    Domain,
+    /// The address or the username; which one is not said.
+    #[error("the login name is taken")]
+    Taken,
+    #[error("a username that looks like an address must be the account's own")]
+    ForeignUsername,
+    #[error("the password may not be chosen")]
+    Password(#[from] PolicyError),
+    #[error(transparent)]
+    Hash(#[from] HashError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Accounts {
+    /// Registers somebody who asks for it, as the rules allow. When this answers, the account
+    /// survives a power cut.
+    pub async fn register(
+        &self,
+        new: NewAccount,
+        origin: &Origin,
+    ) -> Result<Account, RegisterError> {
+        let rules = self.rules();
+        if !rules.registration.admits(&new.email) {
+            return Err(match rules.registration {
+                super::Registration::Closed => RegisterError::Closed,
+                super::Registration::Open | super::Registration::Domains(_) => {
+                    RegisterError::Domain
+                }
+            });
+        }
+        self.add(new, rules.default_roles.clone(), origin).await
+    }
+
+    /// Adds an account with these roles, whatever the rules say of registration.
+    pub async fn add(
+        &self,
+        new: NewAccount,
+        roles: Vec<Role>,
+        origin: &Origin,
+    ) -> Result<Account, RegisterError> {
+        let own = LoginName::from(&new.email);
+        let username = new.username.as_ref().map(LoginName::from);
+        if let (Some(given), Some(folded)) = (&new.username, &username)
+            && given.is_address()
+            && *folded != own
+        {
+            return Err(RegisterError::ForeignUsername);
+        }
+        let owner = Owner {
+            email: &new.email,
+            username: new.username.as_ref().map(Username::as_str),
+            name: new.name.as_ref().map(DisplayName::as_str),
+        };
+        self.rules().passwords.check(&new.password, &owner)?;
+        // The answer says that a name is taken, so there is no secret in saying it without a hash.
+        for name in [Some(&own), username.as_ref()].into_iter().flatten() {
+            if self.store().account_by_login(name).await?.is_some() {
+                return Err(RegisterError::Taken);
+            }
+        }
+        let password = self.hasher().hash(&new.password).await?;
+
+        let now = self.now();
+        let account = Account {
+            id: AccountId::random(),
+            name: new
+                .name
+                .unwrap_or_else(|| DisplayName::from_email(&new.email)),
+            email: new.email,
+            email_verified: false,
+            username: new.username,
+            roles,
+            status: Status::Active,
+            created_at: now,
+            updated_at: now,
+        };
+        let entry = Entry {
+            event: Event::Registered,
+            account: account.id,
+            session: None,
+            origin: origin.clone(),
+        };
+        let create = CreateAccount {
+            account: account.clone(),
+            password,
+            entry: entry.clone(),
+        };
+        match self.store().commit(create).await? {
+            Created::Taken => Err(RegisterError::Taken),
+            Created::Done => {
+                self.audit().stored(&entry);
+                Ok(account)
+            }
+        }
+    }
+}

@@ -1,0 +1,202 @@
+//! Sessions from log-in to log-out.
+
+use super::audit::{Entry, Event, Origin};
+use super::refresh::Refresh;
+use super::{Account, AccountId, Accounts, Device, Opened, Session, SessionId};
+use crate::store::{EndSessions, NewSession, OpenSession, Rotate, Rotation, StoreError, Which};
+
+/// Why no session was opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenSessionError {
+    /// It was stopped, deleted or changed since its password was checked.
+    #[error("the account is not what it was when its password was checked")]
+    NotActive,
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Why a refresh token was refused. The client gets one answer for the first three.
+#[derive(Debug, thiserror::Error)]
+pub enum RefreshError {
+    /// Not one of ours, or of a session that has ended.
+    #[error("the refresh token is not valid")]
+    Invalid,
+    #[error("the session has expired")]
+    Expired,
+    /// It was used before: somebody has a copy. The session was ended by this call.
+    #[error("the refresh token was used before; its session has been ended")]
+    Reused,
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Accounts {
+    /// Opens a session for somebody whose password was checked.
+    pub async fn open_session(
+        &self,
+        account: &Account,
+        device: Device,
+    ) -> Result<Opened, OpenSessionError> {
+        let rules = self.rules();
+        let at = self.now();
+        let origin = Origin {
+            actor: super::Actor::Client,
+            client: device.client,
+        };
+        let session = NewSession {
+            id: SessionId::random(),
+            account: account.id,
+            device,
+            at,
+            expires_at: at + rules.sessions.idle.min(rules.sessions.absolute),
+            ends_at: at + rules.sessions.absolute,
+        };
+        let first = Refresh {
+            session: session.id,
+            counter: 0,
+        };
+        let refresh = first.token(self.refresh_ring()).ok_or(StoreError::Closed)?;
+        let entry = Entry {
+            event: Event::LoggedIn,
+            account: account.id,
+            session: Some(session.id),
+            origin,
+        };
+        let expires_at = session.expires_at;
+        let open = OpenSession {
+            session,
+            unless_changed_from: account.updated_at,
+            entry: entry.clone(),
+        };
+        let account = self.store().commit(open).await?;
+        let account = account.ok_or(OpenSessionError::NotActive)?;
+        self.audit().stored(&entry);
+        Ok(Opened {
+            id: first.session,
+            account,
+            refresh,
+            expires_at,
+        })
+    }
+
+    /// Exchanges a refresh token for its successor. The same token again within the grace gets
+    /// the same successor; later it ends the session.
+    pub async fn refresh(&self, token: &str, device: &Device) -> Result<Opened, RefreshError> {
+        let ring = self.refresh_ring();
+        let shown = Refresh::parse(token, ring).ok_or(RefreshError::Invalid)?;
+        let rules = self.rules();
+        let rotate = Rotate {
+            session: shown.session,
+            counter: shown.counter,
+            device: device.clone(),
+            idle: rules.sessions.idle,
+            grace: rules.sessions.grace,
+            ending: self.ending(&Origin {
+                actor: super::Actor::Client,
+                client: device.client,
+            }),
+        };
+        match self.store().commit(rotate).await? {
+            Rotation::Successor {
+                account,
+                expires_at,
+            } => Ok(Opened {
+                id: shown.session,
+                account: *account,
+                refresh: shown.successor().token(ring).ok_or(StoreError::Closed)?,
+                expires_at,
+            }),
+            Rotation::Unknown => Err(RefreshError::Invalid),
+            Rotation::Expired => Err(RefreshError::Expired),
+            Rotation::Reused { entry, revoked } => {
+                self.revoked(revoked);
+                self.audit().stored(&entry);
+                Err(RefreshError::Reused)
+            }
+        }
+    }
+
+    /// Whose live session this refresh token belongs to, without using it up: a device that logged
+    /// in before keeps its own allowance when the account is under attack.
+    pub async fn recognise(&self, token: &str) -> Result<Option<AccountId>, StoreError> {
+        let Some(shown) = Refresh::parse(token, self.refresh_ring()) else {
+            return Ok(None);
+        };
+        self.store().session_owner(shown.session, self.now()).await
+    }
+
+    /// The live sessions of an account, latest use first.
+    pub async fn sessions(&self, account: AccountId) -> Result<Vec<Session>, StoreError> {
+        self.store().sessions(account, self.now()).await
+    }
+
+    /// Ends one session of this account; nothing happens when it has ended or is another's.
+    pub async fn end_session(
+        &self,
+        account: AccountId,
+        session: SessionId,
+        origin: &Origin,
+    ) -> Result<(), StoreError> {
+        let which = Which::Only(session);
+        self.end_sessions(account, which, origin).await.map(drop)
+    }
+
+    /// Ends the session that a refresh token belongs to, for a client that logs out with nothing
+    /// else. What is not a token of ours is ignored (RFC 7009 §2.2).
+    pub async fn end_session_of(&self, token: &str, origin: &Origin) -> Result<(), StoreError> {
+        let Some(shown) = Refresh::parse(token, self.refresh_ring()) else {
+            return Ok(());
+        };
+        let owner = self.store().session_owner(shown.session, self.now());
+        match owner.await? {
+            Some(account) => self.end_session(account, shown.session, origin).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Ends all sessions of the account but one, and its tokens that name none. Answers how many
+    /// sessions ended.
+    pub async fn end_other_sessions(
+        &self,
+        account: AccountId,
+        keep: SessionId,
+        origin: &Origin,
+    ) -> Result<u64, StoreError> {
+        self.end_sessions(account, Which::AllBut(keep), origin)
+            .await
+    }
+
+    /// Ends all sessions of the account, and its tokens that name none. Answers how many sessions
+    /// ended.
+    pub async fn end_all_sessions(
+        &self,
+        account: AccountId,
+        origin: &Origin,
+    ) -> Result<u64, StoreError> {
+        self.end_sessions(account, Which::All, origin).await
+    }
+
+    async fn end_sessions(
+        &self,
+        account: AccountId,
+        which: Which,
+        origin: &Origin,
+    ) -> Result<u64, StoreError> {
+        let end = EndSessions {
+            account,
+            which,
+            ending: self.ending(origin),
+        };
+        let revoked = self.store().commit(end).await?;
+        if revoked.is_empty() {
+            return Ok(0);
+        }
+        let ended = self.revoked(revoked);
+        let event = match which {
+            Which::Only(_) => Event::LoggedOut,
+            Which::All | Which::AllBut(_) => Event::LoggedOutEverywhere,
+        };
+        self.note(event, account, origin);
+        Ok(ended)
+    }
+}

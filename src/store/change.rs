@@ -1,0 +1,167 @@
+//! The changes that a store can make, each as one whole, and what comes of them.
+
+use std::time::Duration;
+
+use crate::accounts::audit::{Entry, Origin};
+use crate::accounts::{
+    Account, AccountId, Device, PasswordHash, Revocation, Role, SessionId, Status,
+};
+use crate::clock::Timestamp;
+use crate::secret::Secret;
+
+/// Adds an account.
+#[derive(Clone, Debug)]
+pub struct CreateAccount {
+    pub account: Account,
+    pub password: PasswordHash,
+    pub entry: Entry,
+}
+
+/// What came of [`CreateAccount`].
+#[must_use]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Created {
+    Done,
+    /// One of its login names belongs to another account: nothing was changed.
+    Taken,
+}
+
+/// Adds a session; its first refresh token has the counter 0. Answers the account as it is now, or
+/// `None` when it is not active or was changed since `unless_changed_from`: a password that was
+/// right before it was changed opens nothing.
+#[derive(Clone, Debug)]
+pub struct OpenSession {
+    pub session: NewSession,
+    pub unless_changed_from: Timestamp,
+    pub entry: Entry,
+}
+
+/// A session to be opened.
+#[derive(Clone, Debug)]
+pub struct NewSession {
+    pub id: SessionId,
+    pub account: AccountId,
+    pub device: Device,
+    pub at: Timestamp,
+    pub expires_at: Timestamp,
+    /// It is never extended beyond.
+    pub ends_at: Timestamp,
+}
+
+/// Uses a refresh token up.
+#[derive(Clone, Debug)]
+pub struct Rotate {
+    pub session: SessionId,
+    /// Of the token that was shown.
+    pub counter: u64,
+    pub device: Device,
+    pub idle: Duration,
+    pub grace: Duration,
+    pub ending: Ending,
+}
+
+/// What came of [`Rotate`].
+#[must_use]
+#[derive(Clone, Debug)]
+pub enum Rotation {
+    /// The token was good, or was within the grace: its successor has the next counter.
+    Successor {
+        account: Box<Account>,
+        expires_at: Timestamp,
+    },
+    /// No such session, or it has ended, or the counter is from its future.
+    Unknown,
+    Expired,
+    /// The token was used up before; the session was ended.
+    Reused {
+        entry: Entry,
+        revoked: Revoked,
+    },
+}
+
+/// When something ends, by whom, and how long the revocations must be remembered.
+#[derive(Clone, Debug)]
+pub struct Ending {
+    pub at: Timestamp,
+    pub forget_at: Timestamp,
+    pub origin: Origin,
+}
+
+/// The revocations that a change made, each with the time until which it is remembered.
+pub type Revoked = Vec<(Revocation, Timestamp)>;
+
+/// Which sessions of an account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Which {
+    All,
+    Only(SessionId),
+    AllBut(SessionId),
+}
+
+/// Ends sessions of an account. Nothing happens, not even an entry, when it was only one and that
+/// has ended.
+#[derive(Clone, Debug)]
+pub struct EndSessions {
+    pub account: AccountId,
+    pub which: Which,
+    pub ending: Ending,
+}
+
+/// Sets a password and ends sessions. `None`: no such account, or its password is not
+/// `unless_changed_from` any more.
+#[derive(Clone, Debug)]
+pub struct SetPassword {
+    pub account: AccountId,
+    pub password: PasswordHash,
+    pub unless_changed_from: Option<PasswordHash>,
+    pub end: Which,
+    pub ending: Ending,
+}
+
+/// Replaces a hash by one of the same password with today's parameters, if it is still there.
+#[derive(Clone, Debug)]
+pub struct Rehash {
+    pub account: AccountId,
+    pub from: PasswordHash,
+    pub to: PasswordHash,
+}
+
+/// Sets an account's status; ends its sessions unless it becomes active. `None`: no such account.
+#[derive(Clone, Debug)]
+pub struct SetStatus {
+    pub account: AccountId,
+    pub status: Status,
+    pub ending: Ending,
+}
+
+/// Sets an account's roles; ends its sessions when it loses one. `None`: no such account.
+#[derive(Clone, Debug)]
+pub struct SetRoles {
+    pub account: AccountId,
+    pub roles: Vec<Role>,
+    pub ending: Ending,
+}
+
+/// Deletes an account's data but for its id and the audit log. `None`: no such account.
+#[derive(Clone, Debug)]
+pub struct Delete {
+    pub account: AccountId,
+    pub ending: Ending,
+}
+
+/// Adds a key to a ring, unless the ring has a key of this id.
+#[derive(Clone, Debug)]
+pub struct KeepRingKey {
+    pub ring: &'static str,
+    pub id: u8,
+    pub secret: Secret,
+    pub at: Timestamp,
+}
+
+/// Forgets sessions that expired before `sessions_before`, and revocations that expired before
+/// `now`. Answers how many rows went.
+#[derive(Clone, Debug)]
+pub struct Sweep {
+    pub now: Timestamp,
+    pub sessions_before: Timestamp,
+}

@@ -1,0 +1,130 @@
+//! SQLite: one connection writes, a few read. Every commit is on the disk before it is answered.
+
+mod accounts;
+mod audit;
+mod migrations;
+mod rows;
+mod sessions;
+mod writer;
+
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::time::Duration;
+
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions,
+    SqliteSynchronous,
+};
+use sqlx::{ConnectOptions, Row};
+
+use super::{OpenError, StoreError};
+use writer::Writer;
+
+pub use writer::Change;
+
+/// How long a write waits for another process to finish its own.
+const BUSY: Duration = Duration::from_secs(5);
+/// How long a read waits for a connection.
+const ACQUIRE: Duration = Duration::from_secs(5);
+/// Connections that read: reads are short and the control runtime has few threads.
+const READERS: u32 = 4;
+
+/// An open SQLite database.
+#[derive(Clone)]
+pub struct Sqlite {
+    writer: Writer,
+    readers: SqlitePool,
+}
+
+impl Sqlite {
+    pub(super) async fn open(path: &Path) -> Result<Self, OpenError> {
+        make_private(path)?;
+        let connect = |source| OpenError::Connect {
+            path: path.to_owned(),
+            source,
+        };
+        let writing = SqliteConnectOptions::new()
+            .filename(path)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .foreign_keys(true)
+            .busy_timeout(BUSY)
+            // A file that vanishes while the gateway runs is an error, not a fresh start.
+            .create_if_missing(false)
+            .disable_statement_logging();
+        let mut connection = writing.connect().await.map_err(connect)?;
+        check_durable(&mut connection).await?;
+        migrations::run(&mut connection).await?;
+
+        let reading = SqliteConnectOptions::new()
+            .filename(path)
+            .read_only(true)
+            .busy_timeout(BUSY)
+            .disable_statement_logging();
+        let readers = SqlitePoolOptions::new()
+            .max_connections(READERS)
+            .acquire_timeout(ACQUIRE)
+            .connect_with(reading)
+            .await
+            .map_err(connect)?;
+        Ok(Self {
+            writer: Writer::start(writing, connection),
+            readers,
+        })
+    }
+
+    pub(super) async fn commit<C: Change>(&self, change: C) -> Result<C::Output, StoreError> {
+        self.writer.commit(change).await
+    }
+
+    pub(super) async fn close(&self) {
+        self.writer.close().await;
+        self.readers.close().await;
+    }
+
+    pub(super) async fn ping(&self) -> Result<(), StoreError> {
+        sqlx::query("SELECT max(id) FROM revocations")
+            .fetch_one(&self.readers)
+            .await?;
+        Ok(())
+    }
+}
+
+/// Makes the file when it is not there: nobody but us may read it. SQLite gives the same mode to
+/// the log beside it.
+fn make_private(path: &Path) -> Result<(), OpenError> {
+    OpenOptions::new()
+        .create(true)
+        .append(true)
+        .mode(0o600)
+        .open(path)
+        .map(drop)
+        .map_err(|source| OpenError::File {
+            path: path.to_owned(),
+            source,
+        })
+}
+
+/// Asks the connection what it was told: some file systems have no shared memory for the log, and
+/// SQLite then says so only here.
+async fn check_durable(connection: &mut SqliteConnection) -> Result<(), OpenError> {
+    let journal: String = sqlx::query("PRAGMA journal_mode")
+        .fetch_one(&mut *connection)
+        .await
+        .and_then(|row| row.try_get(0))
+        .map_err(StoreError::from)?;
+    let synchronous: i64 = sqlx::query("PRAGMA synchronous")
+        .fetch_one(&mut *connection)
+        .await
+        .and_then(|row| row.try_get(0))
+        .map_err(StoreError::from)?;
+    if journal != "wal" {
+        return Err(OpenError::NotDurable("no write-ahead log is possible here"));
+    }
+    // https://sqlite.org/pragma.html#pragma_synchronous: 2 is FULL
+    if synchronous != 2 {
+        return Err(OpenError::NotDurable("synchronous is not FULL"));
+    }
+    Ok(())
+}

@@ -1,0 +1,300 @@
+//! Accounts and their login names in SQLite.
+
+use sqlx::Row;
+use sqlx::sqlite::SqliteConnection;
+
+use super::{Change, Sqlite, audit, rows, sessions};
+use crate::accounts::audit::{Entry, Event};
+use crate::accounts::{Account, AccountId, LoginName, PasswordHash, Role, Status};
+use crate::clock::Timestamp;
+use crate::store::StoreError;
+use crate::store::change::{
+    CreateAccount, Created, Delete, Ending, Rehash, Revoked, SetPassword, SetRoles, SetStatus,
+    Which,
+};
+
+impl Sqlite {
+    pub(crate) async fn account(
+        &self,
+        id: AccountId,
+    ) -> Result<Option<(Account, PasswordHash)>, StoreError> {
+        sqlx::query(
+            "SELECT id, status, email, username, name, password, roles, email_verified_at, \
+             created_at, updated_at FROM accounts WHERE id = ?1 AND status <> 'deleted'",
+        )
+        .bind(id.to_string())
+        .fetch_optional(&self.readers)
+        .await?
+        .map(|row| rows::account(&row))
+        .transpose()
+    }
+
+    pub(crate) async fn account_by_login(
+        &self,
+        name: &LoginName,
+    ) -> Result<Option<(Account, PasswordHash)>, StoreError> {
+        sqlx::query(
+            "SELECT a.id, a.status, a.email, a.username, a.name, a.password, a.roles, \
+             a.email_verified_at, a.created_at, a.updated_at \
+             FROM login_names n JOIN accounts a ON a.id = n.account_id \
+             WHERE n.name = ?1 AND a.status <> 'deleted'",
+        )
+        .bind(name.key())
+        .fetch_optional(&self.readers)
+        .await?
+        .map(|row| rows::account(&row))
+        .transpose()
+    }
+
+    pub(crate) async fn accounts(
+        &self,
+        after: Option<AccountId>,
+        limit: u32,
+    ) -> Result<Vec<Account>, StoreError> {
+        sqlx::query(
+            "SELECT id, status, email, username, name, password, roles, email_verified_at, \
+             created_at, updated_at FROM accounts WHERE id > ?1 AND status <> 'deleted' \
+             ORDER BY id LIMIT ?2",
+        )
+        .bind(after.map(|id| id.to_string()).unwrap_or_default())
+        .bind(i64::from(limit))
+        .fetch_all(&self.readers)
+        .await?
+        .iter()
+        .map(|row| rows::account(row).map(|(account, _)| account))
+        .collect()
+    }
+}
+
+impl Change for CreateAccount {
+    type Output = Created;
+
+    async fn apply(&self, connection: &mut SqliteConnection) -> Result<Created, StoreError> {
+        let account = &self.account;
+        let names = login_names(account);
+        for name in &names {
+            let taken = sqlx::query("SELECT 1 FROM login_names WHERE name = ?1")
+                .bind(name.key())
+                .fetch_optional(&mut *connection)
+                .await?;
+            if taken.is_some() {
+                return Ok(Created::Taken);
+            }
+        }
+        sqlx::query(
+            "INSERT INTO accounts (id, status, email, username, name, password, roles, \
+             email_verified_at, created_at, updated_at, password_changed_at) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?9)",
+        )
+        .bind(account.id.to_string())
+        .bind(account.status.word())
+        .bind(account.email.as_str())
+        .bind(account.username.as_ref().map(|username| username.as_str()))
+        .bind(account.name.as_str())
+        .bind(self.password.as_phc())
+        .bind(rows::join_roles(&account.roles))
+        .bind(account.email_verified.then(|| account.created_at.millis()))
+        .bind(account.created_at.millis())
+        .bind(account.updated_at.millis())
+        .execute(&mut *connection)
+        .await?;
+        for name in &names {
+            sqlx::query("INSERT INTO login_names (name, account_id) VALUES (?1, ?2)")
+                .bind(name.key())
+                .bind(account.id.to_string())
+                .execute(&mut *connection)
+                .await?;
+        }
+        audit::write(connection, &self.entry, account.created_at).await?;
+        Ok(Created::Done)
+    }
+}
+
+impl Change for SetPassword {
+    type Output = Option<Revoked>;
+
+    async fn apply(&self, connection: &mut SqliteConnection) -> Result<Self::Output, StoreError> {
+        let from = self.unless_changed_from.as_ref();
+        let set = sqlx::query(
+            "UPDATE accounts SET password = ?2, password_changed_at = ?3, updated_at = ?3 \
+             WHERE id = ?1 AND status <> 'deleted' AND (?4 IS NULL OR password = ?4)",
+        )
+        .bind(self.account.to_string())
+        .bind(self.password.as_phc())
+        .bind(self.ending.at.millis())
+        .bind(from.map(PasswordHash::as_phc))
+        .execute(&mut *connection)
+        .await?;
+        if set.rows_affected() == 0 {
+            return Ok(None);
+        }
+        note(
+            connection,
+            self.account,
+            Event::PasswordChanged,
+            &self.ending,
+        )
+        .await?;
+        sessions::end(connection, self.account, self.end, &self.ending)
+            .await
+            .map(Some)
+    }
+}
+
+impl Change for Rehash {
+    type Output = ();
+
+    async fn apply(&self, connection: &mut SqliteConnection) -> Result<(), StoreError> {
+        sqlx::query("UPDATE accounts SET password = ?3 WHERE id = ?1 AND password = ?2")
+            .bind(self.account.to_string())
+            .bind(self.from.as_phc())
+            .bind(self.to.as_phc())
+            .execute(connection)
+            .await?;
+        Ok(())
+    }
+}
+
+impl Change for SetStatus {
+    type Output = Option<Revoked>;
+
+    async fn apply(&self, connection: &mut SqliteConnection) -> Result<Self::Output, StoreError> {
+        let set = sqlx::query(
+            "UPDATE accounts SET status = ?2, updated_at = ?3 \
+             WHERE id = ?1 AND status <> 'deleted'",
+        )
+        .bind(self.account.to_string())
+        .bind(self.status.word())
+        .bind(self.ending.at.millis())
+        .execute(&mut *connection)
+        .await?;
+        if set.rows_affected() == 0 {
+            return Ok(None);
+        }
+        let event = Event::StatusChanged(self.status);
+        note(connection, self.account, event, &self.ending).await?;
+        match self.status {
+            Status::Active => Ok(Some(Revoked::new())),
+            Status::Locked | Status::Disabled => {
+                sessions::end(connection, self.account, Which::All, &self.ending)
+                    .await
+                    .map(Some)
+            }
+        }
+    }
+}
+
+impl Change for SetRoles {
+    type Output = Option<Revoked>;
+
+    async fn apply(&self, connection: &mut SqliteConnection) -> Result<Self::Output, StoreError> {
+        let Some(row) =
+            sqlx::query("SELECT roles FROM accounts WHERE id = ?1 AND status <> 'deleted'")
+                .bind(self.account.to_string())
+                .fetch_optional(&mut *connection)
+                .await?
+        else {
+            return Ok(None);
+        };
+        let before = rows::split_roles(row.try_get("roles")?);
+        sqlx::query("UPDATE accounts SET roles = ?2, updated_at = ?3 WHERE id = ?1")
+            .bind(self.account.to_string())
+            .bind(rows::join_roles(&self.roles))
+            .bind(self.ending.at.millis())
+            .execute(&mut *connection)
+            .await?;
+        let event = Event::RolesChanged(self.roles.clone());
+        note(connection, self.account, event, &self.ending).await?;
+        if before.iter().all(|role: &Role| self.roles.contains(role)) {
+            return Ok(Some(Revoked::new()));
+        }
+        sessions::end(connection, self.account, Which::All, &self.ending)
+            .await
+            .map(Some)
+    }
+}
+
+impl Change for Delete {
+    type Output = Option<Revoked>;
+
+    async fn apply(&self, connection: &mut SqliteConnection) -> Result<Self::Output, StoreError> {
+        let deleted = sqlx::query(
+            "UPDATE accounts SET status = 'deleted', email = NULL, username = NULL, name = NULL, \
+             password = NULL, roles = '', email_verified_at = NULL, updated_at = ?2 \
+             WHERE id = ?1 AND status <> 'deleted'",
+        )
+        .bind(self.account.to_string())
+        .bind(self.ending.at.millis())
+        .execute(&mut *connection)
+        .await?;
+        if deleted.rows_affected() == 0 {
+            return Ok(None);
+        }
+        sqlx::query("DELETE FROM login_names WHERE account_id = ?1")
+            .bind(self.account.to_string())
+            .execute(&mut *connection)
+            .await?;
+        note(connection, self.account, Event::Deleted, &self.ending).await?;
+        let revoked = sessions::end(connection, self.account, Which::All, &self.ending).await?;
+        // Where somebody was and with what: personal data.
+        sqlx::query("DELETE FROM sessions WHERE account_id = ?1")
+            .bind(self.account.to_string())
+            .execute(&mut *connection)
+            .await?;
+        Ok(Some(revoked))
+    }
+}
+
+/// Everything that this account logs in with.
+fn login_names(account: &Account) -> Vec<LoginName> {
+    let email = LoginName::from(&account.email);
+    let username = account.username.as_ref().map(LoginName::from);
+    let mut names = vec![email];
+    names.extend(username.filter(|username| !names.contains(username)));
+    names
+}
+
+async fn note(
+    connection: &mut SqliteConnection,
+    account: AccountId,
+    event: Event,
+    ending: &Ending,
+) -> Result<(), StoreError> {
+    let entry = Entry {
+        event,
+        account,
+        session: None,
+        origin: ending.origin.clone(),
+    };
+    audit::write(connection, &entry, ending.at).await
+}
+
+/// The account, if it is active: what a token may be issued for.
+pub(super) async fn active(
+    connection: &mut SqliteConnection,
+    id: AccountId,
+) -> Result<Option<Account>, StoreError> {
+    let row = sqlx::query(
+        "SELECT id, status, email, username, name, password, roles, email_verified_at, \
+         created_at, updated_at FROM accounts WHERE id = ?1 AND status = 'active'",
+    )
+    .bind(id.to_string())
+    .fetch_optional(connection)
+    .await?;
+    row.map(|row| rows::account(&row).map(|(account, _)| account))
+        .transpose()
+}
+
+/// Notes when somebody logged in last.
+pub(super) async fn logged_in(
+    connection: &mut SqliteConnection,
+    id: AccountId,
+    at: Timestamp,
+) -> Result<(), StoreError> {
+    sqlx::query("UPDATE accounts SET last_login_at = ?2 WHERE id = ?1")
+        .bind(id.to_string())
+        .bind(at.millis())
+        .execute(connection)
+        .await?;
+    Ok(())
+}

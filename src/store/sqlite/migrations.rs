@@ -1,0 +1,45 @@
+//! The tables, version by version.
+
+use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
+use sqlx::sqlite::SqliteConnection;
+use sqlx::{Error, SqlSafeStr};
+
+use crate::store::OpenError;
+
+/// Two processes that start at one time may both want to make the tables: the loser looks again.
+const ATTEMPTS: usize = 3;
+
+/// Brings the tables up to date. A database that a newer binary has migrated is taken as it is:
+/// during an upgrade both run, and migrations never take away what the version before reads.
+pub(super) async fn run(connection: &mut SqliteConnection) -> Result<(), OpenError> {
+    let migrator = migrator();
+    let mut attempt = 1;
+    loop {
+        match migrator.run(&mut *connection).await {
+            Ok(()) => return Ok(()),
+            Err(error) if attempt < ATTEMPTS && is_race(&error) => attempt += 1,
+            Err(error) => return Err(OpenError::Migrate(error)),
+        }
+    }
+}
+
+fn migrator() -> Migrator {
+    let mut migrator = Migrator::with_migrations(vec![Migration::new(
+        1,
+        "accounts".into(),
+        MigrationType::Simple,
+        include_str!("0001_accounts.sql").into_sql_str(),
+        false,
+    )]);
+    migrator.set_ignore_missing(true);
+    migrator
+}
+
+/// Whether the database itself refused (the table is there already, or locked), not its content.
+fn is_race(error: &MigrateError) -> bool {
+    matches!(
+        error,
+        MigrateError::Execute(Error::Database(_))
+            | MigrateError::ExecuteMigration(Error::Database(_), _)
+    )
+}

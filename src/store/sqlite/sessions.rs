@@ -1,0 +1,329 @@
+//! Sessions, revocations and the gateway's own keys in SQLite.
+
+use sqlx::Row;
+use sqlx::sqlite::SqliteConnection;
+
+use super::{Change, Sqlite, accounts, audit, rows};
+use crate::accounts::audit::{Entry, Event};
+use crate::accounts::{Account, AccountId, Revocation, Session, SessionId};
+use crate::clock::Timestamp;
+use crate::secret::Secret;
+use crate::store::change::{
+    EndSessions, Ending, KeepRingKey, OpenSession, Revoked, Rotate, Rotation, Sweep, Which,
+};
+use crate::store::{RevocationNews, StoreError};
+
+impl Sqlite {
+    pub(crate) async fn sessions(
+        &self,
+        account: AccountId,
+        now: Timestamp,
+    ) -> Result<Vec<Session>, StoreError> {
+        sqlx::query(
+            "SELECT id, account_id, device, client, created_at, last_used_at, expires_at \
+             FROM sessions WHERE account_id = ?1 AND ended_at IS NULL AND expires_at > ?2 \
+             ORDER BY last_used_at DESC, id",
+        )
+        .bind(account.to_string())
+        .bind(now.millis())
+        .fetch_all(&self.readers)
+        .await?
+        .iter()
+        .map(rows::session)
+        .collect()
+    }
+
+    pub(crate) async fn session_owner(
+        &self,
+        session: SessionId,
+        now: Timestamp,
+    ) -> Result<Option<AccountId>, StoreError> {
+        sqlx::query(
+            "SELECT account_id FROM sessions \
+             WHERE id = ?1 AND ended_at IS NULL AND expires_at > ?2",
+        )
+        .bind(session.to_string())
+        .bind(now.millis())
+        .fetch_optional(&self.readers)
+        .await?
+        .map(|row| rows::account_id(&row, "account_id"))
+        .transpose()
+    }
+
+    pub(crate) async fn revocations(&self, place: i64) -> Result<RevocationNews, StoreError> {
+        let mut news = RevocationNews {
+            revocations: Vec::new(),
+            place,
+        };
+        // One writer at a time: an id that is seen has no lower one still to come.
+        let found = sqlx::query(
+            "SELECT id, session_id, subject, issued_until, expires_at FROM revocations \
+             WHERE id > ?1 ORDER BY id",
+        )
+        .bind(place)
+        .fetch_all(&self.readers)
+        .await?;
+        for row in found {
+            news.place = row.try_get("id")?;
+            let subject: Option<String> = row.try_get("subject")?;
+            let revocation = match subject {
+                Some(subject) => Revocation::Subject {
+                    subject,
+                    until: Timestamp::from_millis(row.try_get("issued_until")?),
+                },
+                None => Revocation::Session(rows::session_id(&row, "session_id")?),
+            };
+            let forget_at = Timestamp::from_millis(row.try_get("expires_at")?);
+            news.revocations.push((revocation, forget_at));
+        }
+        Ok(news)
+    }
+
+    pub(crate) async fn ring_keys(
+        &self,
+        ring: &'static str,
+    ) -> Result<Vec<(u8, Secret)>, StoreError> {
+        sqlx::query("SELECT id, secret FROM ring_keys WHERE ring = ?1 ORDER BY id")
+            .bind(ring)
+            .fetch_all(&self.readers)
+            .await?
+            .iter()
+            .map(|row| Ok((row.try_get("id")?, Secret::new(row.try_get("secret")?))))
+            .collect()
+    }
+}
+
+impl Change for OpenSession {
+    type Output = Option<Account>;
+
+    async fn apply(&self, connection: &mut SqliteConnection) -> Result<Self::Output, StoreError> {
+        let session = &self.session;
+        let Some(account) = accounts::active(connection, session.account).await? else {
+            return Ok(None);
+        };
+        if account.updated_at != self.unless_changed_from {
+            return Ok(None);
+        }
+        sqlx::query(
+            "INSERT INTO sessions (id, account_id, counter, changed_at, created_at, last_used_at, \
+             expires_at, ends_at, device, client) \
+             VALUES (?1, ?2, 0, ?3, ?3, ?3, ?4, ?5, ?6, ?7)",
+        )
+        .bind(session.id.to_string())
+        .bind(session.account.to_string())
+        .bind(session.at.millis())
+        .bind(session.expires_at.millis())
+        .bind(session.ends_at.millis())
+        .bind(&session.device.name)
+        .bind(rows::client_text(session.device.client))
+        .execute(&mut *connection)
+        .await?;
+        accounts::logged_in(connection, session.account, session.at).await?;
+        audit::write(connection, &self.entry, session.at).await?;
+        Ok(Some(account))
+    }
+}
+
+impl Change for Rotate {
+    type Output = Rotation;
+
+    async fn apply(&self, connection: &mut SqliteConnection) -> Result<Rotation, StoreError> {
+        let Ok(counter) = i64::try_from(self.counter) else {
+            return Ok(Rotation::Unknown);
+        };
+        let now = self.ending.at;
+        let rotated = sqlx::query(
+            "UPDATE sessions SET counter = counter + 1, changed_at = ?3, last_used_at = ?3, \
+             expires_at = min(?4, ends_at), device = ?5, client = ?6 \
+             WHERE id = ?1 AND counter = ?2 AND ended_at IS NULL AND expires_at > ?3 \
+             RETURNING account_id, expires_at",
+        )
+        .bind(self.session.to_string())
+        .bind(counter)
+        .bind(now.millis())
+        .bind((now + self.idle).millis())
+        .bind(&self.device.name)
+        .bind(rows::client_text(self.device.client))
+        .fetch_optional(&mut *connection)
+        .await?;
+        if let Some(row) = rotated {
+            let expires_at = Timestamp::from_millis(row.try_get("expires_at")?);
+            let account = rows::account_id(&row, "account_id")?;
+            return successor(connection, account, expires_at).await;
+        }
+
+        let Some(row) = sqlx::query(
+            "SELECT account_id, counter, changed_at, expires_at FROM sessions \
+             WHERE id = ?1 AND ended_at IS NULL",
+        )
+        .bind(self.session.to_string())
+        .fetch_optional(&mut *connection)
+        .await?
+        else {
+            return Ok(Rotation::Unknown);
+        };
+        let account = rows::account_id(&row, "account_id")?;
+        let expires_at = Timestamp::from_millis(row.try_get("expires_at")?);
+        if expires_at <= now {
+            return Ok(Rotation::Expired);
+        }
+        let current: i64 = row.try_get("counter")?;
+        if counter > current {
+            // Not forged, so the database is older than the token: restored from a backup.
+            return Ok(Rotation::Unknown);
+        }
+        let changed_at = Timestamp::from_millis(row.try_get("changed_at")?);
+        // Only the parent of the token that is good now: a grandparent has been used up for good.
+        if counter.checked_add(1) == Some(current) && now.since(changed_at) <= self.grace {
+            return successor(connection, account, expires_at).await;
+        }
+        let entry = Entry {
+            event: Event::RefreshReused,
+            account,
+            session: Some(self.session),
+            origin: self.ending.origin.clone(),
+        };
+        audit::write(connection, &entry, now).await?;
+        let which = Which::Only(self.session);
+        let revoked = end(connection, account, which, &self.ending).await?;
+        Ok(Rotation::Reused { entry, revoked })
+    }
+}
+
+async fn successor(
+    connection: &mut SqliteConnection,
+    account: AccountId,
+    expires_at: Timestamp,
+) -> Result<Rotation, StoreError> {
+    let account = accounts::active(connection, account).await?;
+    Ok(
+        account.map_or(Rotation::Unknown, |account| Rotation::Successor {
+            account: Box::new(account),
+            expires_at,
+        }),
+    )
+}
+
+impl Change for EndSessions {
+    type Output = Revoked;
+
+    async fn apply(&self, connection: &mut SqliteConnection) -> Result<Revoked, StoreError> {
+        let revoked = end(connection, self.account, self.which, &self.ending).await?;
+        if revoked.is_empty() {
+            return Ok(revoked);
+        }
+        let (event, session) = match self.which {
+            Which::Only(session) => (Event::LoggedOut, Some(session)),
+            Which::All => (Event::LoggedOutEverywhere, None),
+            Which::AllBut(kept) => (Event::LoggedOutEverywhere, Some(kept)),
+        };
+        let entry = Entry {
+            event,
+            account: self.account,
+            session,
+            origin: self.ending.origin.clone(),
+        };
+        audit::write(connection, &entry, self.ending.at).await?;
+        Ok(revoked)
+    }
+}
+
+/// Ends sessions and revokes their tokens; unless it is only one, also the account's tokens that
+/// name no session. Sessions that have expired are among them: their last token may still be good.
+pub(super) async fn end(
+    connection: &mut SqliteConnection,
+    account: AccountId,
+    which: Which,
+    ending: &Ending,
+) -> Result<Revoked, StoreError> {
+    let (only, but) = match which {
+        Which::All => (None, None),
+        Which::Only(session) => (Some(session.to_string()), None),
+        Which::AllBut(session) => (None, Some(session.to_string())),
+    };
+    let ended = sqlx::query(
+        "UPDATE sessions SET ended_at = ?2 WHERE account_id = ?1 AND ended_at IS NULL \
+         AND (?3 IS NULL OR id = ?3) AND (?4 IS NULL OR id <> ?4) RETURNING id",
+    )
+    .bind(account.to_string())
+    .bind(ending.at.millis())
+    .bind(only)
+    .bind(but)
+    .fetch_all(&mut *connection)
+    .await?;
+    let mut revoked = Revoked::with_capacity(ended.len() + 1);
+    for row in &ended {
+        let session = rows::session_id(row, "id")?;
+        revoked.push((Revocation::Session(session), ending.forget_at));
+    }
+    match which {
+        Which::All | Which::AllBut(_) => {
+            let revocation = Revocation::Subject {
+                subject: account.to_string(),
+                until: ending.at,
+            };
+            revoked.push((revocation, ending.forget_at));
+        }
+        Which::Only(_) => {}
+    }
+    for (revocation, forget_at) in &revoked {
+        revoke(connection, revocation, *forget_at).await?;
+    }
+    Ok(revoked)
+}
+
+async fn revoke(
+    connection: &mut SqliteConnection,
+    revocation: &Revocation,
+    forget_at: Timestamp,
+) -> Result<(), StoreError> {
+    let (session, subject, until) = match revocation {
+        Revocation::Session(session) => (Some(session.to_string()), None, None),
+        Revocation::Subject { subject, until } => (None, Some(subject), Some(until.millis())),
+    };
+    sqlx::query(
+        "INSERT INTO revocations (session_id, subject, issued_until, expires_at) \
+         VALUES (?1, ?2, ?3, ?4)",
+    )
+    .bind(session)
+    .bind(subject)
+    .bind(until)
+    .bind(forget_at.millis())
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+impl Change for KeepRingKey {
+    type Output = ();
+
+    async fn apply(&self, connection: &mut SqliteConnection) -> Result<(), StoreError> {
+        sqlx::query(
+            "INSERT INTO ring_keys (ring, id, secret, created_at) VALUES (?1, ?2, ?3, ?4) \
+             ON CONFLICT DO NOTHING",
+        )
+        .bind(self.ring)
+        .bind(self.id)
+        .bind(self.secret.expose())
+        .bind(self.at.millis())
+        .execute(connection)
+        .await?;
+        Ok(())
+    }
+}
+
+impl Change for Sweep {
+    type Output = u64;
+
+    async fn apply(&self, connection: &mut SqliteConnection) -> Result<u64, StoreError> {
+        let sessions = sqlx::query("DELETE FROM sessions WHERE expires_at < ?1")
+            .bind(self.sessions_before.millis())
+            .execute(&mut *connection)
+            .await?;
+        let revocations = sqlx::query("DELETE FROM revocations WHERE expires_at < ?1")
+            .bind(self.now.millis())
+            .execute(&mut *connection)
+            .await?;
+        Ok(sessions.rows_affected() + revocations.rows_affected())
+    }
+}
