@@ -1,26 +1,38 @@
 //! The paths that the gateway answers itself: one module a profile.
 
+mod device;
+mod error;
+mod fields;
 mod form;
+mod grant;
 mod jwks;
+mod login;
 mod native;
 mod praisonai;
 mod profile;
 mod rag_modulo;
 mod reply;
+mod request;
 
-use bytes::Bytes;
-use http::{HeaderMap, Method, Response};
+use std::sync::Arc;
 
-use crate::authn::Caller;
+use http::{Method, Response};
+
+use crate::accounts::Accounts;
+use crate::authn::Tokens;
 use crate::authz::Auth;
 use crate::body::Body;
-use crate::inbound::{ClientIp, RequestId};
+use crate::clock::Clock;
+use crate::limit::{Limits, RuleSet};
+use crate::lockout::Lockout;
 use crate::rejection::{Rejection, Shape};
 
+pub use error::EndpointError;
 pub use native::NativeEndpoint;
 pub use praisonai::PraisonaiEndpoint;
 pub use profile::{Cost, Profile};
 pub use rag_modulo::RagModuloEndpoint;
+pub use request::EndpointRequest;
 
 /// Largest body, in bytes, that an endpoint of ours reads: the longest admitted password many times over.
 pub const MAX_BODY: u64 = 16 * 1024;
@@ -82,28 +94,67 @@ impl Endpoint {
     }
 }
 
-/// A request to one of our own endpoints, its body read whole.
-#[derive(Debug)]
-pub struct EndpointRequest {
-    pub endpoint: Endpoint,
-    pub method: Method,
-    pub headers: HeaderMap,
-    /// Anonymous where the endpoint asks for nobody.
-    pub caller: Caller,
-    pub client: ClientIp,
-    pub id: RequestId,
-    /// At most [`MAX_BODY`] bytes.
-    pub body: Bytes,
+/// What an endpoint may use: the process's services, and the rules of one snapshot. Clones share.
+#[derive(Clone)]
+pub struct EndpointContext {
+    pub accounts: Accounts,
+    pub lockout: Lockout,
+    pub limits: Arc<Limits>,
+    pub clock: Clock,
+    /// The snapshot's.
+    pub rules: Arc<RuleSet>,
+    /// The snapshot's.
+    pub tokens: Arc<Tokens>,
 }
 
-/// What an endpoint may use: built from the process's services and one snapshot. Clones share.
-#[derive(Clone, Debug)]
-pub struct EndpointContext {}
-
-/// Answers a request to one of our own endpoints. Runs on the control runtime.
+/// Answers a request to one of our own endpoints. To be run on the control runtime: it waits for
+/// the database and the hasher.
 pub async fn answer(
-    _context: EndpointContext,
-    _request: EndpointRequest,
+    context: EndpointContext,
+    request: EndpointRequest,
 ) -> Result<Response<Body>, Rejection> {
-    Err(Rejection::NotFound)
+    let answered = match request.endpoint {
+        Endpoint::Jwks => Ok(jwks::answer(&context)),
+        Endpoint::Native(endpoint) => native::answer(endpoint, &context, &request).await,
+        Endpoint::Praisonai(endpoint) => praisonai::answer(endpoint, &context, &request).await,
+        Endpoint::RagModulo(endpoint) => rag_modulo::answer(endpoint, &context, &request).await,
+    };
+    answered.map(|response| reply::to(&request.method, response))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    fn all() -> impl Iterator<Item = Endpoint> {
+        let profiles = Profile::ALL.iter().flat_map(|profile| profile.endpoints());
+        profiles.copied().chain([Endpoint::Jwks])
+    }
+
+    #[test]
+    fn no_two_endpoints_share_a_path_or_a_name() {
+        let mut seen = HashSet::new();
+        for endpoint in all() {
+            assert!(seen.insert(endpoint.name()), "{endpoint:?}");
+            for path in endpoint.paths() {
+                assert!(seen.insert(path), "{path}");
+            }
+        }
+        assert_eq!(all().count(), 17);
+    }
+
+    #[test]
+    fn only_reading_is_free_of_a_limit_or_a_token() {
+        for endpoint in all().filter(|e| e.auth() == Auth::None && *e != Endpoint::Jwks) {
+            assert_ne!(endpoint.cost(), Cost::Read, "{endpoint:?}");
+        }
+    }
+
+    #[test]
+    fn an_answer_can_be_made_on_any_thread() {
+        fn is_send<T: Send>(_: impl Fn(EndpointContext, EndpointRequest) -> T) {}
+        is_send(answer);
+    }
 }

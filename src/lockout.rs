@@ -82,6 +82,10 @@ impl Attempt {
     /// Gives the attempt back, clears the pair and remembers its network.
     pub async fn succeeded(self) {}
 
+    /// Gives the attempt back and nothing more: it was never decided, since the hasher or the
+    /// store is busy.
+    pub async fn withdrawn(self) {}
+
     /// Leaves the attempt counted.
     pub fn failed(self) {}
 }

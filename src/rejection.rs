@@ -2,6 +2,7 @@
 
 mod agentflow;
 mod audience;
+mod cause;
 mod fault;
 mod native;
 mod page;
@@ -12,19 +13,24 @@ mod refusal;
 #[cfg(test)]
 mod tests;
 
-use std::time::Duration;
-
 use http::{HeaderValue, Method, Response, StatusCode, header};
 use serde_json::Value;
 
-use crate::authn::{AuthnError, TokenError};
+use crate::accounts::{
+    ChangePasswordError, CheckError, OpenSessionError, RefreshError, RegisterError,
+};
+use crate::authn::AuthnError;
 use crate::authz::Denied;
 use crate::body::Body;
 use crate::clock::Timestamp;
+use crate::endpoints::EndpointError;
 use crate::inbound::{Malformed, RequestId};
+use crate::limit::Limited;
+use crate::lockout::Locked;
+use crate::store::StoreError;
 use crate::upstream::UpstreamError;
 
-use refusal::{Reason, Refusal};
+use refusal::{Connection, Reason, Refusal};
 
 pub use audience::Audience;
 pub use fault::{Fault, FieldFault, InvalidBody, Place};
@@ -58,6 +64,24 @@ pub enum Rejection {
     Denied(#[from] Denied),
     #[error(transparent)]
     Upstream(#[from] UpstreamError),
+    #[error(transparent)]
+    Limited(#[from] Limited),
+    #[error(transparent)]
+    Locked(#[from] Locked),
+    #[error(transparent)]
+    Endpoint(#[from] EndpointError),
+    #[error(transparent)]
+    Register(#[from] RegisterError),
+    #[error(transparent)]
+    Check(#[from] CheckError),
+    #[error(transparent)]
+    ChangePassword(#[from] ChangePasswordError),
+    #[error(transparent)]
+    OpenSession(#[from] OpenSessionError),
+    #[error(transparent)]
+    Refresh(#[from] RefreshError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
     #[error(transparent)]
     InvalidBody(#[from] InvalidBody),
     #[error("the body is larger than the route admits")]
@@ -108,101 +132,20 @@ impl Rejection {
             Audience::Browser => as_page(&refusal, asked),
         };
         *response.status_mut() = refusal.reason.status();
-        stamp(&refusal, asked.shape, &mut response);
-        if self.ends_connection() {
+        stamp(&refusal, asked, &mut response);
+        if refusal.connection == Connection::Close {
             // HTTP/2 has no such field: hyper takes it out
             response
                 .headers_mut()
                 .insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
+        if let Rejection::Limited(limited) = &self {
+            limited.write_headers(response.headers_mut());
+        }
         if asked.method == Method::HEAD {
             *response.body_mut() = Body::Empty;
         }
         response
-    }
-
-    /// Whether the bytes that follow on an HTTP/1 connection may not be what they seem, or are a
-    /// body that nobody will read.
-    fn ends_connection(&self) -> bool {
-        match self {
-            Rejection::Malformed(error) => error.framing_in_doubt(),
-            Rejection::BodyTooLarge
-            | Rejection::BodyTooSlow
-            | Rejection::BodyIncomplete
-            | Rejection::HeadersTooLarge
-            | Rejection::Upstream(UpstreamError::BodyTooLarge | UpstreamError::BodyIncomplete) => {
-                true
-            }
-            Rejection::NotFound
-            | Rejection::MethodNotAllowed(_)
-            | Rejection::Authn(_)
-            | Rejection::Denied(_)
-            | Rejection::Upstream(
-                UpstreamError::Connect(..)
-                | UpstreamError::Protocol(..)
-                | UpstreamError::FirstByte(_)
-                | UpstreamError::Full(_),
-            )
-            | Rejection::InvalidBody(_)
-            | Rejection::Misdirected
-            | Rejection::ForeignOrigin
-            | Rejection::Internal(_) => false,
-        }
-    }
-
-    /// The one place where a cause becomes what the client is told.
-    fn refusal(&self) -> Refusal {
-        match self {
-            Rejection::Malformed(error) => Refusal {
-                detail: Some(error.to_string()),
-                ..Refusal::of(Reason::Malformed)
-            },
-            Rejection::NotFound => Refusal::of(Reason::NotFound),
-            Rejection::MethodNotAllowed(allow) => Refusal {
-                allow: allow.clone(),
-                ..Refusal::of(Reason::MethodNotAllowed)
-            },
-            Rejection::Authn(error) => authn_refusal(error),
-            Rejection::Denied(Denied::Anonymous(error)) => authn_refusal(error),
-            Rejection::Denied(Denied::Role | Denied::Claim(_)) => Refusal::of(Reason::Forbidden),
-            Rejection::Upstream(error) => upstream_refusal(error),
-            Rejection::InvalidBody(invalid) => Refusal {
-                invalid: Some(invalid.clone()),
-                ..Refusal::of(Reason::InvalidBody)
-            },
-            Rejection::BodyTooLarge => Refusal::of(Reason::BodyTooLarge),
-            Rejection::BodyTooSlow => Refusal::of(Reason::BodyTooSlow),
-            Rejection::BodyIncomplete => Refusal::of(Reason::Malformed),
-            Rejection::HeadersTooLarge => Refusal::of(Reason::HeadersTooLarge),
-            Rejection::Misdirected => Refusal::of(Reason::Misdirected),
-            Rejection::ForeignOrigin => Refusal::of(Reason::OriginForbidden),
-            Rejection::Internal(_) => Refusal::of(Reason::Internal),
-        }
-    }
-}
-
-/// When a dependency that is away is worth asking for again.
-const AWAY: Duration = Duration::from_secs(5);
-
-fn authn_refusal(error: &AuthnError) -> Refusal {
-    match error {
-        AuthnError::Missing => Refusal::of(Reason::CredentialMissing),
-        AuthnError::Scheme => Refusal::of(Reason::CredentialMalformed),
-        AuthnError::Token(TokenError::Expired) => Refusal::of(Reason::TokenExpired),
-        AuthnError::Token(_) => Refusal::of(Reason::TokenInvalid),
-        AuthnError::Revoked => Refusal::of(Reason::SessionEnded),
-        AuthnError::Ambiguous => Refusal::of(Reason::CredentialsAmbiguous),
-        AuthnError::Unavailable => Refusal::of(Reason::Unavailable).after(AWAY),
-    }
-}
-
-fn upstream_refusal(error: &UpstreamError) -> Refusal {
-    match error {
-        UpstreamError::Connect(..) | UpstreamError::Protocol(..) => Refusal::of(Reason::BadGateway),
-        UpstreamError::FirstByte(_) => Refusal::of(Reason::GatewayTimeout),
-        UpstreamError::Full(_) => Refusal::of(Reason::UpstreamFull).after(Duration::from_secs(1)),
-        UpstreamError::BodyTooLarge => Refusal::of(Reason::BodyTooLarge),
-        UpstreamError::BodyIncomplete => Refusal::of(Reason::Malformed),
     }
 }
 
@@ -237,7 +180,7 @@ fn answer(kind: &'static str, body: String) -> Response<Body> {
 }
 
 /// What goes with every shape.
-fn stamp(refusal: &Refusal, shape: Shape, response: &mut Response<Body>) {
+fn stamp(refusal: &Refusal, asked: &Asked, response: &mut Response<Body>) {
     let headers = response.headers_mut();
     // a refusal is about this moment and this caller
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -246,10 +189,16 @@ fn stamp(refusal: &Refusal, shape: Shape, response: &mut Response<Body>) {
         HeaderValue::from_static("nosniff"),
     );
     if refusal.reason.status() == StatusCode::UNAUTHORIZED {
-        headers.insert(header::WWW_AUTHENTICATE, challenge(refusal.reason, shape));
+        headers.insert(
+            header::WWW_AUTHENTICATE,
+            challenge(refusal.reason, asked.shape),
+        );
     }
     if let Some(seconds) = refusal.retry_seconds() {
         headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    if asked.shape == Shape::Agentflow {
+        agentflow::write_headers(refusal, asked.at, headers);
     }
     if refusal.reason == Reason::MethodNotAllowed {
         headers.insert(header::ALLOW, allow(&refusal.allow));

@@ -66,6 +66,8 @@ impl Form {
     /// A field that must be there and be text.
     pub fn text(&mut self, name: &'static str) -> Option<String> {
         match self.fields.get_mut(name) {
+            // what may be a secret leaves the form: no fault can repeat it
+            Some(Value::String(text)) if SHOWN.contains(&name) => Some(text.clone()),
             Some(Value::String(text)) => Some(std::mem::take(text)),
             Some(_) => self.refuse(name, Fault::NotText),
             None => {
@@ -91,10 +93,7 @@ impl Form {
         parse: impl FnOnce(&str) -> Result<T, Fault>,
     ) -> Option<T> {
         let text = self.text(name)?;
-        let parsed = parse(&text);
-        // the text goes back first: a fault repeats it where it may
-        self.fields.insert(String::from(name), Value::String(text));
-        match parsed {
+        match parse(&text) {
             Ok(value) => Some(value),
             Err(fault) => self.refuse(name, fault),
         }

@@ -1,8 +1,16 @@
 //! The profile `native`: the whole account API under `/auth/v1/`.
 
-use super::Endpoint;
+use http::{Response, StatusCode};
+use serde::Serialize;
+
+use super::form::Form;
+use super::grant::Grant;
 use super::profile::{Cost, Line, POST, READ};
+use super::{Endpoint, EndpointContext, EndpointRequest, Profile, login, reply};
+use crate::accounts::{Account, NewAccount, PasswordChange, Role};
 use crate::authz::Auth;
+use crate::body::Body;
+use crate::rejection::Rejection;
 
 /// One endpoint of the profile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -68,4 +76,168 @@ impl NativeEndpoint {
             cost,
         }
     }
+}
+
+/// Answers a request to `endpoint`.
+pub(super) async fn answer(
+    endpoint: NativeEndpoint,
+    context: &EndpointContext,
+    request: &EndpointRequest,
+) -> Result<Response<Body>, Rejection> {
+    match endpoint {
+        Register => register(context, request).await,
+        Login => log_in(context, request).await,
+        Refresh => refresh(context, request).await,
+        Logout => log_out(context, request).await,
+        LogoutEverywhere => log_out_everywhere(context, request).await,
+        Me => me(context, request).await,
+        ChangePassword => change_password(context, request).await,
+    }
+}
+
+/// What register, login, refresh and a change of password answer (the fields of RFC 6749 §5.1).
+#[derive(Serialize)]
+struct Tokens<'a> {
+    access_token: &'a str,
+    token_type: &'static str,
+    /// seconds
+    expires_in: u64,
+    refresh_token: &'a str,
+    user: User,
+}
+
+/// An account as its owner sees it.
+#[derive(Serialize)]
+struct User {
+    id: String,
+    email: String,
+    email_verified: bool,
+    username: Option<String>,
+    name: String,
+    roles: Vec<String>,
+    created_at: String,
+}
+
+impl User {
+    fn of(account: &Account) -> Self {
+        Self {
+            id: account.id.to_string(),
+            email: account.email.to_string(),
+            email_verified: account.email_verified,
+            username: account.username.as_ref().map(ToString::to_string),
+            name: account.name.to_string(),
+            roles: account.roles.iter().map(Role::to_string).collect(),
+            created_at: account.created_at.rfc3339(),
+        }
+    }
+}
+
+fn tokens(status: StatusCode, grant: &Grant) -> Result<Response<Body>, Rejection> {
+    let answer = Tokens {
+        access_token: &grant.access_token,
+        token_type: "Bearer",
+        expires_in: grant.lifetime.as_secs(),
+        refresh_token: grant.opened.refresh.expose(),
+        user: User::of(&grant.opened.account),
+    };
+    reply::json(status, &answer)
+}
+
+async fn register(
+    context: &EndpointContext,
+    request: &EndpointRequest,
+) -> Result<Response<Body>, Rejection> {
+    let mut form = Form::json(&request.headers, &request.body)?;
+    let email = form.email("email");
+    let password = form.password("password");
+    let name = form.display_name("name");
+    let (email, password) = form.complete(email.zip(password))?;
+    let new = NewAccount {
+        email,
+        password,
+        username: None,
+        name,
+    };
+    let account = context.accounts.register(new, &request.origin()).await?;
+    let grant = Grant::open(context, request, &account, Profile::Native).await?;
+    tokens(StatusCode::CREATED, &grant)
+}
+
+/// `name` is taken and ignored, so that one form serves register and login; `email` may hold
+/// whatever the account's login name is.
+async fn log_in(
+    context: &EndpointContext,
+    request: &EndpointRequest,
+) -> Result<Response<Body>, Rejection> {
+    let mut form = Form::json(&request.headers, &request.body)?;
+    let name = form.login_name("email");
+    let password = form.password("password");
+    let (name, password) = form.complete(name.zip(password))?;
+    let account = login::prove(context, request, &name, &password).await?;
+    let grant = Grant::open(context, request, &account, Profile::Native).await?;
+    tokens(StatusCode::OK, &grant)
+}
+
+async fn refresh(
+    context: &EndpointContext,
+    request: &EndpointRequest,
+) -> Result<Response<Body>, Rejection> {
+    let mut form = Form::json(&request.headers, &request.body)?;
+    let token = form.text("refresh_token");
+    let token = form.complete(token)?;
+    let opened = context.accounts.refresh(&token, &request.device()).await?;
+    tokens(
+        StatusCode::OK,
+        &Grant::of(context, opened, Profile::Native)?,
+    )
+}
+
+async fn log_out(
+    context: &EndpointContext,
+    request: &EndpointRequest,
+) -> Result<Response<Body>, Rejection> {
+    login::end(context, request).await?;
+    Ok(reply::nothing())
+}
+
+async fn log_out_everywhere(
+    context: &EndpointContext,
+    request: &EndpointRequest,
+) -> Result<Response<Body>, Rejection> {
+    let bearer = request.bearer()?;
+    context
+        .accounts
+        .end_all_sessions(bearer.account, &request.origin())
+        .await?;
+    Ok(reply::nothing())
+}
+
+async fn me(
+    context: &EndpointContext,
+    request: &EndpointRequest,
+) -> Result<Response<Body>, Rejection> {
+    let account = login::owner(context, request).await?;
+    reply::json(StatusCode::OK, &User::of(&account))
+}
+
+/// Every session ends, also the one that asks: a copy of its token dies with it. The answer
+/// carries a new session.
+async fn change_password(
+    context: &EndpointContext,
+    request: &EndpointRequest,
+) -> Result<Response<Body>, Rejection> {
+    let mut form = Form::json(&request.headers, &request.body)?;
+    let current = form.password("current_password");
+    let new = form.password("new_password");
+    let (current, new) = form.complete(current.zip(new))?;
+    let account = login::owner(context, request).await?;
+    let change = PasswordChange {
+        account: account.id,
+        current,
+        new,
+        keep: None,
+    };
+    login::change_password(context, request, &account, change).await?;
+    let grant = Grant::open(context, request, &account, Profile::Native).await?;
+    tokens(StatusCode::OK, &grant)
 }

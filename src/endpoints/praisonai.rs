@@ -1,8 +1,16 @@
 //! The profile `praisonai`: what clients of the PraisonAI Platform expect under `/api/v1/auth/`.
 
-use super::Endpoint;
+use http::{Response, StatusCode};
+use serde::Serialize;
+
+use super::form::Form;
+use super::grant::Grant;
 use super::profile::{Cost, Line, POST, READ};
+use super::{Endpoint, EndpointContext, EndpointRequest, Profile, login, reply};
+use crate::accounts::{Account, LoginName, NewAccount};
 use crate::authz::Auth;
+use crate::body::Body;
+use crate::rejection::Rejection;
 
 /// One endpoint of the profile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -58,4 +66,102 @@ impl PraisonaiEndpoint {
             cost,
         }
     }
+}
+
+/// Answers a request to `endpoint`.
+pub(super) async fn answer(
+    endpoint: PraisonaiEndpoint,
+    context: &EndpointContext,
+    request: &EndpointRequest,
+) -> Result<Response<Body>, Rejection> {
+    match endpoint {
+        Register => register(context, request).await,
+        Login => log_in(context, request).await,
+        Me => me(context, request).await,
+    }
+}
+
+#[derive(Serialize)]
+struct Session<'a> {
+    token: &'a str,
+    user: User,
+}
+
+#[derive(Serialize)]
+struct User {
+    id: String,
+    name: String,
+    email: String,
+    /// Its clients read the field; we keep no pictures.
+    avatar_url: Option<String>,
+    created_at: String,
+}
+
+impl User {
+    fn of(account: &Account) -> Self {
+        Self {
+            id: account.id.to_string(),
+            name: account.name.to_string(),
+            email: account.email.to_string(),
+            avatar_url: None,
+            created_at: account.created_at.rfc3339(),
+        }
+    }
+}
+
+async fn register(
+    context: &EndpointContext,
+    request: &EndpointRequest,
+) -> Result<Response<Body>, Rejection> {
+    let mut form = Form::json(&request.headers, &request.body)?;
+    let email = form.email("email");
+    let password = form.password("password");
+    let name = form.display_name("name");
+    let (email, password) = form.complete(email.zip(password))?;
+    let new = NewAccount {
+        email,
+        password,
+        username: None,
+        name,
+    };
+    let account = context.accounts.register(new, &request.origin()).await?;
+    session(StatusCode::CREATED, context, request, &account).await
+}
+
+async fn log_in(
+    context: &EndpointContext,
+    request: &EndpointRequest,
+) -> Result<Response<Body>, Rejection> {
+    let mut form = Form::json(&request.headers, &request.body)?;
+    let email = form.email("email");
+    let password = form.password("password");
+    let (email, password) = form.complete(email.zip(password))?;
+    let name = LoginName::from(&email);
+    let account = login::prove(context, request, &name, &password).await?;
+    session(StatusCode::OK, context, request, &account).await
+}
+
+async fn session(
+    status: StatusCode,
+    context: &EndpointContext,
+    request: &EndpointRequest,
+    account: &Account,
+) -> Result<Response<Body>, Rejection> {
+    let grant = Grant::open(context, request, account, Profile::Praisonai).await?;
+    let user = User::of(&grant.opened.account);
+    reply::json(
+        status,
+        &Session {
+            token: &grant.access_token,
+            user,
+        },
+    )
+}
+
+async fn me(
+    context: &EndpointContext,
+    request: &EndpointRequest,
+) -> Result<Response<Body>, Rejection> {
+    let account = login::owner(context, request).await?;
+    reply::json(StatusCode::OK, &User::of(&account))
 }

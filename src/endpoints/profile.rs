@@ -5,6 +5,7 @@ use std::time::Duration;
 use http::Method;
 
 use super::{Endpoint, native, praisonai, rag_modulo};
+use crate::authn::Lifetimes;
 use crate::authz::Auth;
 use crate::rejection::Shape;
 
@@ -52,14 +53,12 @@ impl Profile {
         }
     }
 
-    /// How long an access token lives that this profile issues, unless configured.
-    pub const fn default_lifetime(self) -> Duration {
+    /// How long an access token lives that this profile issues.
+    pub const fn lifetime(self, lifetimes: &Lifetimes) -> Duration {
         match self {
-            Profile::Native => Duration::from_secs(15 * 60),
-            // its clients have no refresh: PLATFORM_JWT_TTL is 2592000 there
-            Profile::Praisonai => Duration::from_secs(30 * 24 * 3600),
-            // JWT_EXPIRATION is 3600 there
-            Profile::RagModulo => Duration::from_secs(3600),
+            Profile::Native => lifetimes.standard,
+            Profile::Praisonai => lifetimes.praisonai,
+            Profile::RagModulo => lifetimes.rag_modulo,
         }
     }
 

@@ -1,10 +1,12 @@
 //! AgentFlow's shape: an envelope that always has `error` and `metadata`, or its client breaks.
 
+use http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Map, Value, json};
 
 use super::Asked;
 use super::fault::FieldFault;
 use super::refusal::{Quota, Reason, Refusal};
+use crate::clock::Timestamp;
 
 pub(super) fn body(refusal: &Refusal, asked: &Asked) -> Value {
     let message = message(refusal);
@@ -33,6 +35,27 @@ pub(super) fn body(refusal: &Refusal, asked: &Asked) -> Value {
     })
 }
 
+/// The headers of its own limiter, which its client reads.
+pub(super) fn write_headers(refusal: &Refusal, now: Timestamp, headers: &mut HeaderMap) {
+    let Some(quota) = refusal.quota else {
+        return;
+    };
+    let after = refusal.retry_after.unwrap_or(quota.window);
+    let mut write = |name, value: u64| {
+        headers.insert(HeaderName::from_static(name), HeaderValue::from(value));
+    };
+    write("x-ratelimit-limit", quota.requests);
+    write("x-ratelimit-remaining", 0);
+    write(
+        "x-ratelimit-reset",
+        u64::try_from((now + after).seconds()).unwrap_or(0),
+    );
+    write(
+        "x-ratelimit-reset-after",
+        refusal.retry_seconds().unwrap_or(quota.window.as_secs()),
+    );
+}
+
 /// Its words; `REVOKED_TOKEN` is what it says when there is no token at all.
 fn code(reason: Reason) -> &'static str {
     match reason {
@@ -52,8 +75,7 @@ fn code(reason: Reason) -> &'static str {
         | Reason::NotFound
         | Reason::MethodNotAllowed
         | Reason::BodyTooSlow
-        | Reason::EmailTaken
-        | Reason::UsernameTaken
+        | Reason::LoginTaken
         | Reason::BodyTooLarge
         | Reason::Misdirected
         | Reason::HeadersTooLarge
@@ -88,8 +110,7 @@ fn message(refusal: &Refusal) -> String {
         | Reason::NotFound
         | Reason::MethodNotAllowed
         | Reason::BodyTooSlow
-        | Reason::EmailTaken
-        | Reason::UsernameTaken
+        | Reason::LoginTaken
         | Reason::BodyTooLarge
         | Reason::Misdirected
         | Reason::LockedOut

@@ -38,8 +38,7 @@ fn word(reason: Reason) -> &'static str {
         | Reason::NotFound
         | Reason::MethodNotAllowed
         | Reason::BodyTooSlow
-        | Reason::EmailTaken
-        | Reason::UsernameTaken
+        | Reason::LoginTaken
         | Reason::BodyTooLarge
         | Reason::Misdirected
         | Reason::InvalidBody

@@ -23,7 +23,7 @@ fn detail(refusal: &Refusal) -> String {
             "Invalid or expired token"
         }
         Reason::LoginFailed => "Invalid email or password",
-        Reason::EmailTaken => "Email already registered",
+        Reason::LoginTaken => "Email already registered",
         Reason::Malformed
         | Reason::CredentialsAmbiguous
         | Reason::RefreshFailed
@@ -34,7 +34,6 @@ fn detail(refusal: &Refusal) -> String {
         | Reason::NotFound
         | Reason::MethodNotAllowed
         | Reason::BodyTooSlow
-        | Reason::UsernameTaken
         | Reason::BodyTooLarge
         | Reason::Misdirected
         | Reason::InvalidBody

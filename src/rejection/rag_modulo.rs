@@ -28,8 +28,7 @@ fn detail(refusal: &Refusal) -> String {
         | Reason::NotFound
         | Reason::MethodNotAllowed
         | Reason::BodyTooSlow
-        | Reason::EmailTaken
-        | Reason::UsernameTaken
+        | Reason::LoginTaken
         | Reason::BodyTooLarge
         | Reason::Misdirected
         | Reason::InvalidBody

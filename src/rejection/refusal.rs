@@ -20,6 +20,15 @@ pub(super) struct Refusal {
     pub invalid: Option<InvalidBody>,
     /// The rule that was exceeded, on 429.
     pub quota: Option<Quota>,
+    pub connection: Connection,
+}
+
+/// What becomes of an HTTP/1 connection after the refusal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Connection {
+    Keep,
+    /// The bytes that follow may not be what they seem, or are a body that nobody will read.
+    Close,
 }
 
 /// So many requests in so much time.
@@ -48,8 +57,7 @@ pub(super) enum Reason {
     NotFound,
     MethodNotAllowed,
     BodyTooSlow,
-    EmailTaken,
-    UsernameTaken,
+    LoginTaken,
     BodyTooLarge,
     Misdirected,
     InvalidBody,
@@ -73,6 +81,7 @@ impl Refusal {
             allow: Vec::new(),
             invalid: None,
             quota: None,
+            connection: Connection::Keep,
         }
     }
 
@@ -83,10 +92,17 @@ impl Refusal {
         }
     }
 
+    pub fn closing(self) -> Self {
+        Self {
+            connection: Connection::Close,
+            ..self
+        }
+    }
+
     /// Whole seconds to wait: rounded up, or the client comes back too early.
     pub fn retry_seconds(&self) -> Option<u64> {
         self.retry_after
-            .map(|d| d.as_millis().div_ceil(1000))
+            .map(|d| d.as_millis().div_ceil(1000).max(1))
             .and_then(|s| u64::try_from(s).ok())
     }
 
@@ -118,7 +134,7 @@ impl Reason {
             Reason::NotFound => StatusCode::NOT_FOUND,
             Reason::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Reason::BodyTooSlow => StatusCode::REQUEST_TIMEOUT,
-            Reason::EmailTaken | Reason::UsernameTaken => StatusCode::CONFLICT,
+            Reason::LoginTaken => StatusCode::CONFLICT,
             Reason::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Reason::Misdirected => StatusCode::MISDIRECTED_REQUEST,
             Reason::InvalidBody => StatusCode::UNPROCESSABLE_ENTITY,
@@ -152,8 +168,7 @@ impl Reason {
             Reason::NotFound => "not_found",
             Reason::MethodNotAllowed => "method_not_allowed",
             Reason::BodyTooSlow => "body_too_slow",
-            Reason::EmailTaken => "email_taken",
-            Reason::UsernameTaken => "username_taken",
+            Reason::LoginTaken => "login_taken",
             Reason::BodyTooLarge => "body_too_large",
             Reason::Misdirected => "misdirected",
             Reason::InvalidBody => "invalid_body",
@@ -188,8 +203,7 @@ impl Reason {
             Reason::NotFound => "Not Found",
             Reason::MethodNotAllowed => "Method Not Allowed",
             Reason::BodyTooSlow => "The request body did not arrive in time",
-            Reason::EmailTaken => "An account with this e-mail address exists",
-            Reason::UsernameTaken => "An account with this username exists",
+            Reason::LoginTaken => "An account with this e-mail address or username exists",
             Reason::BodyTooLarge => "The request body is too large",
             Reason::Misdirected => "This host is not served on this connection",
             Reason::InvalidBody => "The request body is invalid",

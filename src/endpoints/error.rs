@@ -1,0 +1,18 @@
+//! What goes wrong inside an endpoint, beside the errors of the parts that it uses.
+
+use crate::authn::keys::SignError;
+
+/// Why an endpoint did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum EndpointError {
+    /// Unknown name, wrong password, or an account that is not active: one answer for all.
+    #[error("the login name or the password is wrong")]
+    LoginFailed,
+    /// The token held, but its subject is no active account of ours.
+    #[error("the subject of the token has no active account here")]
+    NoAccount,
+    #[error("an access token could not be signed")]
+    Sign(#[from] SignError),
+    #[error("the answer could not be written as JSON")]
+    Reply(#[from] serde_json::Error),
+}

@@ -1,0 +1,64 @@
+//! A session that was just opened or refreshed, and the access token that names it.
+
+use std::time::Duration;
+
+use super::{EndpointContext, EndpointRequest, Profile};
+use crate::accounts::{Account, Opened, Role};
+use crate::authn::AccessTokenClaims;
+use crate::rejection::Rejection;
+
+/// What somebody gets who has proved who they are.
+pub(super) struct Grant {
+    pub access_token: String,
+    pub lifetime: Duration,
+    pub opened: Opened,
+}
+
+impl Grant {
+    /// Opens a session for an account whose owner has proved it; a session of before is never
+    /// reused.
+    pub async fn open(
+        context: &EndpointContext,
+        request: &EndpointRequest,
+        account: &Account,
+        profile: Profile,
+    ) -> Result<Self, Rejection> {
+        let opened = context
+            .accounts
+            .open_session(account, request.device())
+            .await?;
+        Self::of(context, opened, profile)
+    }
+
+    /// An access token for a session, with what the account is now.
+    pub fn of(
+        context: &EndpointContext,
+        opened: Opened,
+        profile: Profile,
+    ) -> Result<Self, Rejection> {
+        let lifetime = profile.lifetime(&context.tokens.lifetimes);
+        let claims = claims(&opened);
+        let now = context.clock.now();
+        let access_token = context
+            .tokens
+            .issue(&claims, lifetime, now)
+            .map_err(super::EndpointError::from)?;
+        Ok(Self {
+            access_token,
+            lifetime,
+            opened,
+        })
+    }
+}
+
+fn claims(opened: &Opened) -> AccessTokenClaims {
+    let account = &opened.account;
+    AccessTokenClaims {
+        subject: account.id.to_string(),
+        session: opened.id,
+        email: Some(account.email.to_string()),
+        name: Some(account.name.to_string()),
+        username: account.username.as_ref().map(ToString::to_string),
+        roles: account.roles.iter().map(Role::to_string).collect(),
+    }
+}

@@ -1,0 +1,68 @@
+//! A request to one of our own endpoints, and who made it.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, header};
+
+use super::{Endpoint, EndpointError};
+use crate::accounts::{AccountId, Device, Origin, SessionId};
+use crate::authn::Caller;
+use crate::inbound::ClientIp;
+use crate::limit::RuleId;
+
+/// A request to one of our own endpoints, its body read whole.
+#[derive(Debug)]
+pub struct EndpointRequest {
+    pub endpoint: Endpoint,
+    /// The name of the route, as limits count it.
+    pub route: Arc<str>,
+    /// The rules of the route: those on login names are met here.
+    pub limits: Vec<RuleId>,
+    pub method: Method,
+    pub headers: HeaderMap,
+    /// Anonymous where the endpoint asks for nobody.
+    pub caller: Caller,
+    pub client: ClientIp,
+    /// At most [`MAX_BODY`](super::MAX_BODY) bytes.
+    pub body: Bytes,
+}
+
+/// Whose token came with a request: only the token says so, never the body.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bearer {
+    pub account: AccountId,
+    /// `None`: the token of a legacy key.
+    pub session: Option<SessionId>,
+}
+
+impl EndpointRequest {
+    /// Whose token came with the request.
+    ///
+    /// # Errors
+    ///
+    /// When nobody is identified, or the token is of an issuer whose subjects are not accounts of
+    /// ours.
+    pub(super) fn bearer(&self) -> Result<Bearer, EndpointError> {
+        let Caller::Identified(identity) = &self.caller else {
+            return Err(EndpointError::NoAccount);
+        };
+        let account = AccountId::parse(identity.claims.subject());
+        Ok(Bearer {
+            account: account.map_err(|_| EndpointError::NoAccount)?,
+            session: identity.claims.session(),
+        })
+    }
+
+    /// Where the request came from, for the audit log.
+    pub(super) fn origin(&self) -> Origin {
+        Origin::client(self.client)
+    }
+
+    /// What a session opened by this request is used from.
+    pub(super) fn device(&self) -> Device {
+        let agent = self.headers.get(header::USER_AGENT);
+        let agent = agent.map(|value| String::from_utf8_lossy(value.as_bytes()));
+        Device::new(agent.as_deref(), Some(self.client))
+    }
+}
