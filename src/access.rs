@@ -33,3 +33,6 @@ impl Recorder {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

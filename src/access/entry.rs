@@ -98,7 +98,9 @@ impl AccessEntry {
         self.route = Some(route.name.clone());
         match &route.target {
             Target::Endpoint(_) => {}
-            Target::Upstream(_forwarding) => {}
+            Target::Upstream(forwarding) => {
+                self.upstream = Some(forwarding.upstream.name().clone());
+            }
         }
     }
 
@@ -192,6 +194,9 @@ impl AccessEntry {
         }
         if let Some(upstream) = &self.upstream {
             line.text("upstream", upstream.as_bytes());
+        }
+        if let Some(caller) = &self.caller {
+            line.text("user", caller.subject().as_bytes());
         }
         if let Some(refused) = &self.rejection {
             line.plain("rejection", refused.word);

@@ -5,12 +5,6 @@ use crate::telemetry::exposition::{Exposition, Kind};
 /// Something that is counted as it happens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
-    ConnectionOpened,
-    ConnectionClosed,
-    /// Refused by a cap on connections, whole or per address.
-    ConnectionRefused,
-    HandshakeFailed,
-    PanicCaught,
     AccountRegistered,
     LoginSucceeded,
     LoginFailed,
@@ -35,11 +29,6 @@ struct Family {
     label: &'static str,
 }
 
-const CONNECTIONS: Family = Family {
-    name: "portcullis_connections_total",
-    help: "Connections by what became of them.",
-    label: "event",
-};
 const LOGINS: Family = Family {
     name: "portcullis_logins_total",
     help: "Attempts to log in by their outcome.",
@@ -65,12 +54,7 @@ impl Event {
     pub(super) const COUNT: usize = Self::ALL.len();
 
     /// By family: the exposition names a family once.
-    const ALL: [Event; 16] = [
-        Event::ConnectionOpened,
-        Event::ConnectionClosed,
-        Event::ConnectionRefused,
-        Event::HandshakeFailed,
-        Event::PanicCaught,
+    const ALL: [Event; 11] = [
         Event::LoginSucceeded,
         Event::LoginFailed,
         Event::LoginLockedOut,
@@ -90,11 +74,6 @@ impl Event {
 
     const fn described(self) -> (&'static Family, &'static str) {
         match self {
-            Event::ConnectionOpened => (&CONNECTIONS, "opened"),
-            Event::ConnectionClosed => (&CONNECTIONS, "closed"),
-            Event::ConnectionRefused => (&CONNECTIONS, "refused"),
-            Event::HandshakeFailed => (&CONNECTIONS, "handshake_failed"),
-            Event::PanicCaught => (&CONNECTIONS, "panicked"),
             Event::LoginSucceeded => (&LOGINS, "succeeded"),
             Event::LoginFailed => (&LOGINS, "failed"),
             Event::LoginLockedOut => (&LOGINS, "locked_out"),
@@ -120,11 +99,4 @@ pub(super) fn expose(counted: impl Fn(Event) -> u64, out: &mut Exposition) {
         }
         out.sample(&[(family.label, value)], counted(event));
     }
-    let open = counted(Event::ConnectionOpened).saturating_sub(counted(Event::ConnectionClosed));
-    out.family(
-        "portcullis_connections_open",
-        Kind::Gauge,
-        "Client connections that are open now.",
-    );
-    out.sample(&[], open);
 }
