@@ -17,7 +17,7 @@ use crate::accounts::Revocations;
 use crate::authz::Auth;
 use crate::clock::{Clock, Timestamp};
 use crate::inbound::Inbound;
-use crate::route::Route;
+use crate::route::{Route, TokenPlaces};
 
 pub use cache::{CacheSize, TokenCache, TokenDigest};
 pub use minter::Minter;
@@ -26,6 +26,7 @@ pub use token::{AccessTokenClaims, Claims, Lifetimes, TokenError};
 
 use cache::Verified;
 use keys::{Key, Origin};
+use places::Shown;
 
 /// The answer to "who is calling". Only the authenticator makes one.
 #[derive(Clone, Debug)]
@@ -104,13 +105,27 @@ impl Authenticator {
         route: &Route,
         tokens: &Tokens,
     ) -> Result<Caller, AuthnError> {
-        let elsewhere = places::take_others(req, route.tokens);
-        let required = match route.policy.auth {
+        let shown = Shown {
+            websocket: req.upgrade.is_some(),
+            headers: &mut req.headers,
+            path: &mut req.path,
+        };
+        self.identify(shown, (route.policy.auth, route.tokens), tokens)
+    }
+
+    fn identify(
+        &self,
+        mut shown: Shown<'_>,
+        (auth, places): (Auth, TokenPlaces),
+        tokens: &Tokens,
+    ) -> Result<Caller, AuthnError> {
+        let elsewhere = shown.take_elsewhere(places);
+        let required = match auth {
             Auth::None => return Ok(Caller::Anonymous),
             Auth::Optional => false,
             Auth::Required => true,
         };
-        let (claims, token, credential) = match (places::bearer(&req.headers)?, elsewhere?) {
+        let (claims, token, credential) = match (shown.bearer()?, elsewhere?) {
             (Some(bearer), Some(other)) if bearer != other.token => {
                 return Err(AuthnError::Ambiguous);
             }
@@ -120,7 +135,7 @@ impl Authenticator {
             }
             (None, Some(other)) => {
                 let (claims, token) = self.verify(&other.token, tokens)?;
-                places::set_bearer(&mut req.headers, &other.token)?;
+                shown.set_bearer(&other.token)?;
                 (claims, token, other.credential)
             }
             (None, None) if required => return Err(AuthnError::Missing),
@@ -192,3 +207,6 @@ impl Identity {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -119,14 +119,14 @@ impl Revocations {
     }
 
     /// Notes that the database was read.
-    pub(super) fn heard(&self) {
+    pub(crate) fn heard(&self) {
         let now = millis(self.0.clock.steady());
         self.0.heard.store(now, Ordering::Relaxed);
     }
 
     /// Adds revocations, each with the time from which it need not be remembered. Those that are
     /// known already change nothing.
-    pub(super) fn add(&self, revocations: impl IntoIterator<Item = (Revocation, Timestamp)>) {
+    pub(crate) fn add(&self, revocations: impl IntoIterator<Item = (Revocation, Timestamp)>) {
         let _publishing = self
             .0
             .publishing

@@ -243,3 +243,6 @@ impl KeyRing {
             .map(|(_, key)| &**key)
     }
 }
+
+#[cfg(test)]
+pub(in crate::authn) mod tests;

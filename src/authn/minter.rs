@@ -159,3 +159,85 @@ impl Minter {
         Ok(value)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::algorithm::Algorithm;
+    use super::super::cache::CacheSize;
+    use super::super::keys::tests::{key, material};
+    use super::super::keys::{KeyRing, KeyUse};
+    use super::super::rules::Tokens;
+    use super::super::token::TokenError;
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_seconds(1_800_000_000);
+
+    fn caller() -> Identity {
+        Identity::sample(&serde_json::json!({
+            "sub": "u1", "email": "a@example.com", "roles": ["admin"], "secret": "not carried",
+            "exp": 1_800_000_900, "sid": "00000000000000000000000000000001",
+        }))
+    }
+
+    fn minter(audience: &str) -> Minter {
+        let key = key("up", material(Algorithm::Hs256), KeyUse::Sign);
+        Minter::bearer(Arc::new(key), Some(audience.into()), DEFAULT_LIFETIME)
+    }
+
+    #[test]
+    fn a_minted_token_carries_the_caller_to_its_upstream_only() {
+        let cache = TokenCache::new(CacheSize::default());
+        let value = minter("agents").header(&caller(), &cache, NOW).unwrap();
+        assert!(value.is_sensitive());
+        let token = value.to_str().unwrap().strip_prefix("Bearer ").unwrap();
+
+        let own = key("up", material(Algorithm::Hs256), KeyUse::Sign);
+        let mut upstream = Tokens::new(KeyRing::new(vec![own]).unwrap());
+        assert_eq!(
+            upstream.verify(token, NOW).unwrap_err(),
+            TokenError::Audience,
+            "for somebody else it is not good"
+        );
+        upstream.audience = vec!["agents".into()];
+        let claims = upstream.verify(token, NOW).unwrap();
+        assert_eq!(claims.subject(), "u1");
+        assert_eq!(claims.text("user_id"), Some("u1"));
+        assert_eq!(claims.text("email"), Some("a@example.com"));
+        assert_eq!(claims.roles(), [Box::from("admin")]);
+        assert_eq!(claims.value("secret"), None);
+        assert_eq!(claims.expires(), NOW + DEFAULT_LIFETIME);
+    }
+
+    #[test]
+    fn a_minted_token_is_used_again_for_half_its_life() {
+        let cache = TokenCache::new(CacheSize::default());
+        let minted = |at| minter("agents").header(&caller(), &cache, at).unwrap();
+        let first = minted(NOW);
+        assert_eq!(first, minted(NOW + Duration::from_secs(29)));
+        assert_ne!(first, minted(NOW + Duration::from_secs(30)));
+        let other = minter("other").header(&caller(), &cache, NOW).unwrap();
+        assert_ne!(first, other, "another upstream's minter mints its own");
+    }
+
+    #[test]
+    fn an_assertion_is_of_its_own_type() {
+        let cache = TokenCache::new(CacheSize::default());
+        let ring = KeyRing::new(vec![key("e", material(Algorithm::EdDsa), KeyUse::Sign)]);
+        let tokens = Tokens::new(ring.unwrap());
+        let asserts = tokens.assertion(Some("https://api".into()), Some("agents".into()));
+        let value = asserts.unwrap().header(&caller(), &cache, NOW).unwrap();
+        let token = value.to_str().unwrap();
+        assert_eq!(tokens.verify(token, NOW).unwrap_err(), TokenError::Type);
+        let key = material(Algorithm::EdDsa);
+        let (message, signature) = token.rsplit_once('.').unwrap();
+        use base64::Engine as _;
+        let engine = base64::engine::general_purpose::URL_SAFE_NO_PAD;
+        assert!(key.verifies(message.as_bytes(), &engine.decode(signature).unwrap()));
+    }
+
+    #[test]
+    fn a_ring_of_secrets_makes_no_assertions() {
+        let ring = KeyRing::new(vec![key("a", material(Algorithm::Hs256), KeyUse::Sign)]);
+        assert!(Tokens::new(ring.unwrap()).assertion(None, None).is_none());
+    }
+}

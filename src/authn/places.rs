@@ -3,7 +3,7 @@
 use http::header::{AUTHORIZATION, SEC_WEBSOCKET_PROTOCOL};
 use http::{HeaderMap, HeaderValue};
 
-use crate::inbound::{CleanPath, Inbound};
+use crate::inbound::CleanPath;
 use crate::route::TokenPlaces;
 
 use super::{AuthnError, Credential};
@@ -21,49 +21,60 @@ pub(super) struct Found {
     pub(super) credential: Credential,
 }
 
-/// The token of `Authorization: Bearer`. The scheme is read in any case (RFC 9110 §11.1).
-pub(super) fn bearer(headers: &HeaderMap) -> Result<Option<&str>, AuthnError> {
-    let mut fields = headers.get_all(AUTHORIZATION).iter();
-    let Some(field) = fields.next() else {
-        return Ok(None);
-    };
-    if fields.next().is_some() {
-        return Err(AuthnError::Ambiguous);
-    }
-    let text = field.to_str().map_err(|_| AuthnError::Scheme)?;
-    let (scheme, token) = text.split_once(' ').ok_or(AuthnError::Scheme)?;
-    let token = token.trim_matches(' ');
-    if !scheme.eq_ignore_ascii_case("Bearer") || token.is_empty() || token.contains(' ') {
-        return Err(AuthnError::Scheme);
-    }
-    Ok(Some(token))
+/// The parts of a request in which a token may stand.
+pub(super) struct Shown<'a> {
+    pub(super) headers: &'a mut HeaderMap,
+    pub(super) path: &'a mut CleanPath,
+    /// Whether the request asks for a WebSocket.
+    pub(super) websocket: bool,
 }
 
-/// Puts a verified token where the rest of the gateway, and a backend, look for one.
-pub(super) fn set_bearer(headers: &mut HeaderMap, token: &str) -> Result<(), AuthnError> {
-    let value = HeaderValue::try_from(format!("Bearer {token}"));
-    let mut value = value.map_err(|_| AuthnError::Scheme)?;
-    value.set_sensitive(true);
-    headers.insert(AUTHORIZATION, value);
-    Ok(())
-}
+impl Shown<'_> {
+    /// The token of `Authorization: Bearer`. The scheme is read in any case (RFC 9110 §11.1).
+    pub(super) fn bearer(&self) -> Result<Option<&str>, AuthnError> {
+        let mut fields = self.headers.get_all(AUTHORIZATION).iter();
+        let Some(field) = fields.next() else {
+            return Ok(None);
+        };
+        if fields.next().is_some() {
+            return Err(AuthnError::Ambiguous);
+        }
+        let text = field.to_str().map_err(|_| AuthnError::Scheme)?;
+        let (scheme, token) = text.split_once(' ').ok_or(AuthnError::Scheme)?;
+        let token = token.trim_matches(' ');
+        if !scheme.eq_ignore_ascii_case("Bearer") || token.is_empty() || token.contains(' ') {
+            return Err(AuthnError::Scheme);
+        }
+        Ok(Some(token))
+    }
 
-/// Takes the tokens out of the two further places, so that an upstream that looks there cannot
-/// find another identity, and gives those that the route opts in to.
-pub(super) fn take_others(
-    req: &mut Inbound,
-    places: TokenPlaces,
-) -> Result<Option<Found>, AuthnError> {
-    let subprotocol = take_subprotocol(&mut req.headers).filter(|_| places.subprotocol);
-    // A `token` of a plain request is the application's own: AgentFlow reads it on WebSockets only.
-    let query = match &req.upgrade {
-        Some(_) => take_parameter(&mut req.path).filter(|_| places.query),
-        None => None,
-    };
-    match (subprotocol.transpose()?, query.transpose()?) {
-        (None, found) | (found, None) => Ok(found),
-        (Some(one), Some(other)) if one.token == other.token => Ok(Some(one)),
-        (Some(_), Some(_)) => Err(AuthnError::Ambiguous),
+    /// Puts a verified token where the rest of the gateway, and a backend, look for one.
+    pub(super) fn set_bearer(&mut self, token: &str) -> Result<(), AuthnError> {
+        let value = HeaderValue::try_from(format!("Bearer {token}"));
+        let mut value = value.map_err(|_| AuthnError::Scheme)?;
+        value.set_sensitive(true);
+        self.headers.insert(AUTHORIZATION, value);
+        Ok(())
+    }
+
+    /// Takes the tokens out of the two further places, so that an upstream that looks there
+    /// cannot find another identity, and gives those that the route opts in to.
+    pub(super) fn take_elsewhere(
+        &mut self,
+        places: TokenPlaces,
+    ) -> Result<Option<Found>, AuthnError> {
+        let subprotocol = take_subprotocol(self.headers).filter(|_| places.subprotocol);
+        // A `token` of a plain request is the application's own: AgentFlow reads it on WebSockets
+        // only.
+        let query = match self.websocket {
+            true => take_parameter(self.path).filter(|_| places.query),
+            false => None,
+        };
+        match (subprotocol.transpose()?, query.transpose()?) {
+            (None, found) | (found, None) => Ok(found),
+            (Some(one), Some(other)) if one.token == other.token => Ok(Some(one)),
+            (Some(_), Some(_)) => Err(AuthnError::Ambiguous),
+        }
     }
 }
 

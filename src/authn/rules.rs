@@ -140,3 +140,6 @@ impl Tokens {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

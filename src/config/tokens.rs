@@ -3,8 +3,8 @@
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
-use time::{Date, OffsetDateTime, PrimitiveDateTime, Time};
 
 use crate::authn::algorithm::Algorithm;
 use crate::authn::keys::{Key, KeyFile, KeyId, KeyRing, KeyUse, Material, Origin};
@@ -387,9 +387,12 @@ impl FromToml for EndDate {
 }
 
 fn end_date(text: &str) -> Option<Timestamp> {
-    let moment = OffsetDateTime::parse(text, &Rfc3339).or_else(|_| {
-        let day = Date::parse(text, &time::format_description::well_known::Iso8601::DATE)?;
-        Ok::<_, time::error::Parse>(PrimitiveDateTime::new(day, Time::MIDNIGHT).assume_utc())
-    });
+    let moment = match text.len() {
+        10 => OffsetDateTime::parse(&format!("{text}T00:00:00Z"), &Rfc3339),
+        _ => OffsetDateTime::parse(text, &Rfc3339),
+    };
     Some(Timestamp::from_seconds(moment.ok()?.unix_timestamp()))
 }
+
+#[cfg(test)]
+mod tests;

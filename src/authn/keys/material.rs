@@ -273,7 +273,7 @@ impl Material {
     }
 
     /// Tells this key from every other without telling it: for an HMAC key its tag of a fixed text.
-    pub(super) fn fingerprint_input(&self) -> Vec<u8> {
+    pub(in crate::authn) fn fingerprint_input(&self) -> Vec<u8> {
         match &self.verifier {
             Verifier::Hmac(key) => hmac::sign(key, b"portcullis key fingerprint")
                 .as_ref()
