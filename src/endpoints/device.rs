@@ -1,20 +1,54 @@
-//! Whether the device that tries a login name logged in to that very account before.
+//! Whether the device that tries a login name logged in to that very account before: if so it
+//! keeps its own allowance of wrong passwords while somebody else uses up the account's.
 
-use http::header;
+use std::time::Duration;
+
+use http::{HeaderValue, header};
 
 use super::{EndpointContext, EndpointRequest};
-use crate::accounts::LoginName;
+use crate::accounts::{Account, AccountId, LoginName};
 use crate::authn::Claims;
+use crate::clock::Timestamp;
+use crate::inbound::cookie;
 use crate::lockout::KnownDevice;
+use crate::secret;
+
+/// How long a device is known after a login: as long as browsers keep a cookie (RFC 6265bis §5.5).
+const KNOWN_FOR: Duration = Duration::from_secs(400 * 24 * 3600);
 
 /// What the lockout may know of the device.
 pub(super) enum Device {
     Unknown,
-    /// The id of a live session of the account, or of its device token.
+    /// The id of a live session of the account, or of its device cookie.
     Known(String),
 }
 
 impl Device {
+    /// The device behind a login attempt. What it shows admits to nothing, so that stale cookies
+    /// and tokens, which clients send along when they log in again, are no errors.
+    pub async fn of(
+        context: &EndpointContext,
+        request: &EndpointRequest,
+        name: &LoginName,
+        refresh: Option<&str>,
+    ) -> Device {
+        if let Some(session) = live_session(context, request, name) {
+            return Device::Known(session);
+        }
+        let shown = match (remembered(context, request), refresh) {
+            (Some(shown), _) => Some(shown),
+            (None, Some(token)) => recognised(context, token).await,
+            (None, None) => None,
+        };
+        let Some(shown) = shown else {
+            return Device::Unknown;
+        };
+        match context.accounts.find_by_login(name).await {
+            Ok(Some(account)) if account.id == shown.account => Device::Known(shown.id),
+            Ok(_) | Err(_) => Device::Unknown,
+        }
+    }
+
     pub fn as_known(&self) -> KnownDevice<'_> {
         match self {
             Device::Unknown => KnownDevice::No,
@@ -23,12 +57,65 @@ impl Device {
     }
 }
 
-/// The device behind a login attempt. Clients send their last token along when they log in
-/// again; it admits to nothing here, so one that is stale or garbage is no error.
-pub(super) fn of(context: &EndpointContext, request: &EndpointRequest, name: &LoginName) -> Device {
-    live_session(context, request, name).map_or(Device::Unknown, Device::Known)
+/// The cookie for a device on which somebody has just logged in to `account`.
+pub(super) fn remember(context: &EndpointContext, account: &Account) -> Option<HeaderValue> {
+    let shown = Shown {
+        account: account.id,
+        id: format!("{:032x}", u128::from_ne_bytes(secret::random())),
+    };
+    let until = context.clock.now() + KNOWN_FOR;
+    let value = context
+        .accounts
+        .device_ring()
+        .seal(shown.written(until).as_bytes())?;
+    let age = KNOWN_FOR.as_secs();
+    let name = cookie::DEVICE;
+    let field = format!("{name}={value}; Path=/; Max-Age={age}; Secure; HttpOnly; SameSite=Lax");
+    HeaderValue::try_from(field).ok()
 }
 
+/// What a device shows: whose it is, and which.
+#[derive(Debug, PartialEq, Eq)]
+struct Shown {
+    account: AccountId,
+    id: String,
+}
+
+impl Shown {
+    fn written(&self, until: Timestamp) -> String {
+        format!("{}.{}.{}", self.account, self.id, until.seconds())
+    }
+
+    /// `None`: not ours, or expired.
+    fn read(payload: &[u8], now: Timestamp) -> Option<Self> {
+        let mut parts = std::str::from_utf8(payload).ok()?.split('.');
+        let (account, id, until) = (parts.next()?, parts.next()?, parts.next()?);
+        let until = Timestamp::from_seconds(until.parse().ok()?);
+        (now < until).then_some(Self {
+            account: AccountId::parse(account).ok()?,
+            id: String::from(id),
+        })
+    }
+}
+
+/// The device cookie, if it is one of ours.
+fn remembered(context: &EndpointContext, request: &EndpointRequest) -> Option<Shown> {
+    let mut fields = request.headers.get_all(header::COOKIE).iter();
+    let value = fields.find_map(|field| cookie::find(field, cookie::DEVICE))?;
+    let payload = context.accounts.device_ring().open(value)?;
+    Shown::read(&payload, context.clock.now())
+}
+
+/// The account of a live refresh token: its devices share one allowance.
+async fn recognised(context: &EndpointContext, token: &str) -> Option<Shown> {
+    let account = context.accounts.recognise(token).await.ok()??;
+    Some(Shown {
+        account,
+        id: account.to_string(),
+    })
+}
+
+/// The session of a bearer token that is still good, if it is of this very account.
 fn live_session(
     context: &EndpointContext,
     request: &EndpointRequest,
@@ -58,4 +145,27 @@ fn is_of(claims: &Claims, name: &LoginName) -> bool {
     names
         .filter_map(|text| LoginName::parse(text).ok())
         .any(|own| own == *name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_device_is_known_until_its_cookie_ends() {
+        let shown = Shown {
+            account: AccountId::random(),
+            id: String::from("ab12"),
+        };
+        let written = shown.written(Timestamp::from_seconds(100));
+        let read = |at| Shown::read(written.as_bytes(), Timestamp::from_seconds(at));
+        assert_eq!(read(99), Some(shown));
+        assert_eq!(read(100), None);
+        for payload in ["", "..", "x.y.9999999999", "a.b"] {
+            assert_eq!(
+                Shown::read(payload.as_bytes(), Timestamp::from_seconds(0)),
+                None
+            );
+        }
+    }
 }

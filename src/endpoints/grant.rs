@@ -2,9 +2,13 @@
 
 use std::time::Duration;
 
-use super::{EndpointContext, EndpointRequest, Profile};
+use http::{HeaderValue, Response, StatusCode, header};
+use serde::Serialize;
+
+use super::{EndpointContext, EndpointRequest, Profile, device, reply};
 use crate::accounts::{Account, Opened, Role};
 use crate::authn::AccessTokenClaims;
+use crate::body::Body;
 use crate::rejection::Rejection;
 
 /// What somebody gets who has proved who they are.
@@ -12,6 +16,8 @@ pub(super) struct Grant {
     pub access_token: String,
     pub lifetime: Duration,
     pub opened: Opened,
+    /// The cookie by which the device is known at its next login.
+    device: Option<HeaderValue>,
 }
 
 impl Grant {
@@ -27,7 +33,9 @@ impl Grant {
             .accounts
             .open_session(account, request.device())
             .await?;
-        Self::of(context, opened, profile)
+        let device = device::remember(context, account);
+        let grant = Self::of(context, opened, profile)?;
+        Ok(Self { device, ..grant })
     }
 
     /// An access token for a session, with what the account is now.
@@ -47,7 +55,23 @@ impl Grant {
             access_token,
             lifetime,
             opened,
+            device: None,
         })
+    }
+
+    /// The answer that hands it out.
+    pub fn answer(
+        &self,
+        status: StatusCode,
+        body: &impl Serialize,
+    ) -> Result<Response<Body>, Rejection> {
+        let mut response = reply::json(status, body)?;
+        if let Some(cookie) = &self.device {
+            response
+                .headers_mut()
+                .append(header::SET_COOKIE, cookie.clone());
+        }
+        Ok(response)
     }
 }
 

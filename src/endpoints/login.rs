@@ -1,12 +1,21 @@
 //! Proving who somebody is by a password, and ending what that opened: once, for every profile.
 
-use super::{EndpointContext, EndpointError, EndpointRequest, device};
+use super::device::Device;
+use super::{EndpointContext, EndpointError, EndpointRequest};
 use crate::accounts::{
     Account, ChangePasswordError, LoginName, PasswordChange, PlainPassword, Refusal, Status,
 };
 use crate::limit::LimitKeys;
 use crate::lockout::Attempt;
 use crate::rejection::Rejection;
+
+/// What somebody shows to log in.
+pub(super) struct Credentials {
+    pub name: LoginName,
+    pub password: PlainPassword,
+    /// A refresh token that came along. It opens nothing here: by it the device is known again.
+    pub refresh: Option<String>,
+}
 
 /// The account with this name and password.
 ///
@@ -20,10 +29,14 @@ use crate::rejection::Rejection;
 pub(super) async fn prove(
     context: &EndpointContext,
     request: &EndpointRequest,
-    name: &LoginName,
-    password: &PlainPassword,
+    shown: &Credentials,
 ) -> Result<Account, Rejection> {
-    let attempt = attempt(context, request, name).await?;
+    let Credentials {
+        name,
+        password,
+        refresh,
+    } = shown;
+    let attempt = attempt(context, request, name, refresh.as_deref()).await?;
     match context.accounts.check_password(name, password).await {
         Ok(Some(account)) => {
             attempt.succeeded().await;
@@ -51,7 +64,7 @@ pub(super) async fn change_password(
     change: PasswordChange,
 ) -> Result<(), Rejection> {
     let name = LoginName::from(&account.email);
-    let attempt = attempt(context, request, &name).await?;
+    let attempt = attempt(context, request, &name, None).await?;
     match context
         .accounts
         .change_password(change, &request.origin())
@@ -127,6 +140,7 @@ async fn attempt(
     context: &EndpointContext,
     request: &EndpointRequest,
     name: &LoginName,
+    refresh: Option<&str>,
 ) -> Result<Attempt, Rejection> {
     let client = request.client.network();
     let keys = LimitKeys::Login {
@@ -139,7 +153,7 @@ async fn attempt(
         .admit(&context.rules, &request.limits, &keys)
         .await?;
 
-    let device = device::of(context, request, name);
+    let device = Device::of(context, request, name, refresh).await;
     match context
         .lockout
         .reserve(name, client, device.as_known())

@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use super::form::Form;
 use super::grant::Grant;
+use super::login::Credentials;
 use super::profile::{Cost, Line, POST, READ};
 use super::{Endpoint, EndpointContext, EndpointRequest, Profile, login, reply};
 use crate::accounts::{Account, NewAccount, PasswordChange, Role};
@@ -140,7 +141,7 @@ fn tokens(status: StatusCode, grant: &Grant) -> Result<Response<Body>, Rejection
         refresh_token: grant.opened.refresh.expose(),
         user: User::of(&grant.opened.account),
     };
-    reply::json(status, &answer)
+    grant.answer(status, &answer)
 }
 
 async fn register(
@@ -164,7 +165,8 @@ async fn register(
 }
 
 /// `name` is taken and ignored, so that one form serves register and login; `email` may hold
-/// whatever the account's login name is.
+/// whatever the account's login name is. The refresh token of the last session may come along: by
+/// it the device is known again.
 async fn log_in(
     context: &EndpointContext,
     request: &EndpointRequest,
@@ -172,8 +174,14 @@ async fn log_in(
     let mut form = Form::json(&request.headers, &request.body)?;
     let name = form.login_name("email");
     let password = form.password("password");
+    let refresh = form.optional_text("refresh_token");
     let (name, password) = form.complete(name.zip(password))?;
-    let account = login::prove(context, request, &name, &password).await?;
+    let shown = Credentials {
+        name,
+        password,
+        refresh,
+    };
+    let account = login::prove(context, request, &shown).await?;
     let grant = Grant::open(context, request, &account, Profile::Native).await?;
     tokens(StatusCode::OK, &grant)
 }

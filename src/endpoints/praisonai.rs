@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use super::form::Form;
 use super::grant::Grant;
+use super::login::Credentials;
 use super::profile::{Cost, Line, POST, READ};
 use super::{Endpoint, EndpointContext, EndpointRequest, Profile, login, reply};
 use crate::accounts::{Account, LoginName, NewAccount};
@@ -136,8 +137,12 @@ async fn log_in(
     let email = form.email("email");
     let password = form.password("password");
     let (email, password) = form.complete(email.zip(password))?;
-    let name = LoginName::from(&email);
-    let account = login::prove(context, request, &name, &password).await?;
+    let shown = Credentials {
+        name: LoginName::from(&email),
+        password,
+        refresh: None,
+    };
+    let account = login::prove(context, request, &shown).await?;
     session(StatusCode::OK, context, request, &account).await
 }
 
@@ -149,7 +154,7 @@ async fn session(
 ) -> Result<Response<Body>, Rejection> {
     let grant = Grant::open(context, request, account, Profile::Praisonai).await?;
     let user = User::of(&grant.opened.account);
-    reply::json(
+    grant.answer(
         status,
         &Session {
             token: &grant.access_token,

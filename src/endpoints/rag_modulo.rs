@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use super::form::Form;
 use super::grant::Grant;
+use super::login::Credentials;
 use super::profile::{Cost, Line, POST, READ};
 use super::{Endpoint, EndpointContext, EndpointRequest, Profile, login, reply};
 use crate::accounts::{Account, NewAccount, Role};
@@ -178,14 +179,19 @@ async fn log_in(
     let name = form.login_name("username");
     let password = form.password("password");
     let (name, password) = form.complete(name.zip(password))?;
-    let account = login::prove(context, request, &name, &password).await?;
+    let shown = Credentials {
+        name,
+        password,
+        refresh: None,
+    };
+    let account = login::prove(context, request, &shown).await?;
     let grant = Grant::open(context, request, &account, Profile::RagModulo).await?;
     let answer = AccessToken {
         access_token: &grant.access_token,
         token_type: "bearer",
         expires_in: grant.lifetime.as_secs(),
     };
-    reply::json(StatusCode::OK, &answer)
+    grant.answer(StatusCode::OK, &answer)
 }
 
 async fn me(
