@@ -75,6 +75,19 @@ pub enum AuthnError {
     Unavailable,
 }
 
+impl AuthnError {
+    /// Whether somebody showed a credential and it was no good: that is charged to the address.
+    pub fn is_refused_credential(&self) -> bool {
+        match self {
+            AuthnError::Token(_)
+            | AuthnError::Scheme
+            | AuthnError::Ambiguous
+            | AuthnError::Revoked => true,
+            AuthnError::Missing | AuthnError::Unavailable => false,
+        }
+    }
+}
+
 /// Names the callers of one worker.
 #[derive(Debug)]
 pub struct Authenticator {

@@ -1,1 +1,188 @@
-//! To be written.
+//! The way of a request: admitted, identified, permitted and forwarded, in the order in which the
+//! steps bind.
+
+mod account;
+mod answer;
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use http::{Request, Response, header};
+
+use self::account::Account;
+use crate::access::Recorder;
+use crate::authn::{Authenticator, CacheSize, Caller};
+use crate::body::Body;
+use crate::inbound::{ClientBody, Inbound, Malformed, PathError, Peer, RequestIds};
+use crate::limit::{Admitted, LimitKeys};
+use crate::rejection::Rejection;
+use crate::route::{EncodedSlash, Found, Route};
+use crate::server::Serve;
+use crate::snapshot::{Services, Snapshot};
+use crate::upstream::Pools;
+
+/// The gateway as one worker has it.
+pub struct Gateway {
+    services: Arc<Services>,
+    current: Arc<ArcSwap<Snapshot>>,
+    authenticator: Authenticator,
+    pools: Pools,
+    recorder: Arc<Recorder>,
+    ids: RequestIds,
+}
+
+impl Serve for Gateway {
+    /// Answers one request: whatever goes wrong inside becomes a response here.
+    async fn serve(&self, peer: Peer, req: Request<ClientBody>) -> Response<Body> {
+        // One snapshot a request: a reload in between does not change its rules.
+        let snapshot = self.current.load();
+        let mut account = Account::begin(self, &snapshot, &peer, &req);
+        let res = match self.handle(&snapshot, peer, req, &mut account).await {
+            Ok(res) => res,
+            Err(rejection) => account.rejected(rejection),
+        };
+        account.answered(res)
+    }
+}
+
+impl Gateway {
+    /// A gateway for one worker. Must be made on the worker's thread.
+    pub fn new(
+        services: Arc<Services>,
+        current: Arc<ArcSwap<Snapshot>>,
+        recorder: Arc<Recorder>,
+    ) -> Self {
+        let revocations = services.accounts.revocations().clone();
+        let clock = services.clock.clone();
+        Self {
+            authenticator: Authenticator::new(CacheSize::default(), revocations, clock),
+            services,
+            current,
+            pools: Pools::default(),
+            recorder,
+            ids: RequestIds::new(),
+        }
+    }
+
+    /// Admits, identifies, permits and forwards: each step hands the next the proof it needs.
+    async fn handle(
+        &self,
+        snapshot: &Snapshot,
+        peer: Peer,
+        req: Request<ClientBody>,
+        account: &mut Account,
+    ) -> Result<Response<Body>, Rejection> {
+        let mut req = Inbound::parse(account.id(), peer, req, &snapshot.trusted_proxies)?;
+        account.parsed(&req);
+        let found = snapshot
+            .routes
+            .find(&req.host, req.path.segments(), &req.method);
+        account.routed(&found);
+
+        let by_client = self.admit_client(snapshot, &req, &found).await?;
+        let route = accept(found, &req)?;
+
+        let caller = self.authenticate(snapshot, &mut req, route).await?;
+        account.identified(&caller);
+        let by_caller = self.admit_caller(snapshot, &req, route, &caller).await?;
+
+        let permit = route.policy.permit(caller)?;
+        let mut res = self.answer(snapshot, req, route, permit).await?;
+        snapshot
+            .limits
+            .write_headers(by_client.and(by_caller), res.headers_mut());
+        Ok(res)
+    }
+
+    /// Charges the limits on the client's address, before anything dear is done for it.
+    async fn admit_client(
+        &self,
+        snapshot: &Snapshot,
+        req: &Inbound,
+        found: &Found<'_>,
+    ) -> Result<Admitted, Rejection> {
+        let (limits, route) = match found {
+            Found::Route(route) => (route.limits.as_slice(), &*route.name),
+            Found::OtherMethods { .. } | Found::Nothing => (&[][..], ""),
+        };
+        let keys = LimitKeys::Client {
+            client: req.client.network(),
+            route,
+        };
+        Ok(self
+            .services
+            .limits
+            .admit(&snapshot.limits, limits, &keys)
+            .await?)
+    }
+
+    /// Names the caller. A credential that is refused is charged to the address that showed it.
+    async fn authenticate(
+        &self,
+        snapshot: &Snapshot,
+        req: &mut Inbound,
+        route: &Route,
+    ) -> Result<Caller, Rejection> {
+        let outcome = self
+            .authenticator
+            .authenticate(req, route, &snapshot.tokens);
+        if outcome
+            .as_ref()
+            .is_err_and(|error| error.is_refused_credential())
+        {
+            let keys = LimitKeys::Client {
+                client: req.client.network(),
+                route: &route.name,
+            };
+            let limits = &self.services.limits;
+            limits
+                .charge_failure(&snapshot.limits, &route.limits, &keys)
+                .await;
+        }
+        Ok(outcome?)
+    }
+
+    /// Charges the limits on the caller, known or anonymous.
+    async fn admit_caller(
+        &self,
+        snapshot: &Snapshot,
+        req: &Inbound,
+        route: &Route,
+        caller: &Caller,
+    ) -> Result<Admitted, Rejection> {
+        let identity = match caller {
+            Caller::Anonymous => None,
+            Caller::Identified(identity) => Some(identity.claims.subject()),
+        };
+        let client = req.client.network();
+        let keys = LimitKeys::Caller {
+            client,
+            route: &route.name,
+            identity,
+        };
+        Ok(self
+            .services
+            .limits
+            .admit(&snapshot.limits, &route.limits, &keys)
+            .await?)
+    }
+}
+
+/// The route, when it takes this request: no route is a refusal, and there is no default one.
+fn accept<'t>(found: Found<'t>, req: &Inbound) -> Result<&'t Route, Rejection> {
+    let route = match found {
+        Found::Route(route) => route,
+        Found::OtherMethods { allowed, .. } => return Err(Rejection::MethodNotAllowed(allowed)),
+        Found::Nothing => return Err(Rejection::NotFound),
+    };
+    if req.path.has_encoded_slash() && route.encoded_slash == EncodedSlash::Refuse {
+        return Err(Malformed::Path(PathError::EncodedSlash).into());
+    }
+    // A body that says that it is too long is refused before a byte of it is read.
+    let length = req.headers.get(header::CONTENT_LENGTH);
+    let length = length.and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    if length.is_some_and(|length| length > route.max_body) {
+        return Err(Rejection::BodyTooLarge);
+    }
+    Ok(route)
+}

@@ -27,6 +27,7 @@ use crate::endpoints::EndpointError;
 use crate::inbound::{Malformed, RequestId};
 use crate::limit::Limited;
 use crate::lockout::Locked;
+use crate::outbound::OutboundError;
 use crate::store::StoreError;
 use crate::upstream::UpstreamError;
 
@@ -62,6 +63,8 @@ pub enum Rejection {
     Authn(#[from] AuthnError),
     #[error(transparent)]
     Denied(#[from] Denied),
+    #[error(transparent)]
+    Outbound(#[from] OutboundError),
     #[error(transparent)]
     Upstream(#[from] UpstreamError),
     #[error(transparent)]

@@ -6,7 +6,7 @@ use http::{HeaderName, HeaderValue};
 
 use super::reader::{FromToml, Table, Value, Wrong};
 use super::units::ConfiguredSecret;
-use crate::authn::Minter;
+use crate::authn::{Minter, Tokens, minter};
 use crate::outbound::DEFAULT_PATTERNS;
 
 /// What routes tell their backends, unless they say otherwise.
@@ -42,11 +42,8 @@ const TAKEN: [&str; 16] = [
 ];
 
 impl Headers {
-    /// Reads `[headers]`. `assertion` reads its key `assertion`.
-    pub fn read(
-        section: Option<Table<'_>>,
-        assertion: impl FnOnce(&mut Table<'_>) -> Option<Minter>,
-    ) -> Self {
+    /// Reads `[headers]`. Assertions are signed by a key of `tokens`.
+    pub fn read(section: Option<Table<'_>>, tokens: Option<&Tokens>) -> Self {
         let mut headers = Self {
             reserved: DEFAULT_PATTERNS.map(str::to_owned).to_vec(),
             identity: [
@@ -79,14 +76,9 @@ impl Headers {
             });
             table.finish();
         }
-        if let Some(mut table) = section.table("assertion") {
-            let name = table.or(
-                "name",
-                FieldName(HeaderName::from_static("x-portcullis-assertion")),
-            );
-            headers.assertion = assertion(&mut table).map(|minter| (name.0, Arc::new(minter)));
-            table.finish();
-        }
+        headers.assertion = section
+            .table("assertion")
+            .and_then(|table| read_assertion(table, tokens?));
         section.finish();
         headers
     }
@@ -117,6 +109,24 @@ impl Headers {
                 .collect();
         }
     }
+}
+
+fn read_assertion(mut table: Table<'_>, tokens: &Tokens) -> Option<(HeaderName, Arc<Minter>)> {
+    let default = FieldName(HeaderName::from_static("x-portcullis-assertion"));
+    let name = table.or("name", default).0;
+    let audience = table
+        .optional::<String>("audience")
+        .map(String::into_boxed_str);
+    let lifetime = table.or("lifetime", minter::DEFAULT_LIFETIME);
+    let Some(key) = tokens.ring.asserting() else {
+        let help = "add a [[tokens.key]] with use = \"assert\" and an asymmetric algorithm";
+        table.wrong_with_help("name", "no key signs assertions", help);
+        table.finish();
+        return None;
+    };
+    table.finish();
+    let minter = Minter::assertion(key.clone(), tokens.issuer.clone(), audience, lifetime);
+    Some((name, Arc::new(minter)))
 }
 
 /// The name of a header that the gateway may set.

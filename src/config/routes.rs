@@ -8,8 +8,8 @@ use http::{HeaderName, HeaderValue, Method};
 
 use super::headers::Headers;
 use super::reader::{FromToml, Table, Value, Wrong};
+use super::tokens;
 use super::units::ByteSize;
-use crate::authn::Minter;
 use crate::authz::{Auth, ClaimRule, Policy};
 use crate::endpoints::{self, Endpoint, Profile};
 use crate::inbound::{CleanPath, Host};
@@ -30,8 +30,6 @@ pub struct Named<'a> {
     pub upstreams: &'a [Arc<Upstream>],
     pub limits: &'a [RuleSpec],
     pub headers: &'a Headers,
-    /// Reads `authorization = { mint = { … } }`.
-    pub minter: &'a dyn Fn(&mut Table<'_>) -> Option<Minter>,
 }
 
 /// A route as written, before the names that all routes reserve are known.
@@ -147,7 +145,7 @@ fn read_route(section: &mut Table<'_>, named: &Named<'_>) -> Option<Draft> {
     let policy = read_policy(section);
     let limits = read_limits(section, named.limits);
     let headers = named.headers.narrowed(section.table("headers"));
-    let authorization = read_authorization(section, named);
+    let authorization = read_authorization(section);
     let (rewrite, host) = (
         read_rewrite(section),
         section.or("upstream_host", HostHeader::Preserve),
@@ -259,18 +257,17 @@ fn read_limits(section: &mut Table<'_>, rules: &[RuleSpec]) -> Vec<RuleId> {
     ids
 }
 
-fn read_authorization(section: &mut Table<'_>, named: &Named<'_>) -> Authorization {
+fn read_authorization(section: &mut Table<'_>) -> Authorization {
     match section.or("authorization", WrittenAuthorization::Strip) {
         WrittenAuthorization::Strip => Authorization::Strip,
         WrittenAuthorization::Forward => Authorization::Forward,
         WrittenAuthorization::Mint => {
-            let Some(mut table) = section.table("mint") else {
+            let Some(table) = section.table("mint") else {
                 let help = "add mint = { algorithm = \"HS256\", secret = { … } }";
                 section.wrong_with_help("authorization", "minting needs a key", help);
                 return Authorization::Strip;
             };
-            let minter = (named.minter)(&mut table);
-            table.finish();
+            let minter = tokens::read_minter(table);
             minter.map_or(Authorization::Strip, |m| Authorization::Mint(Arc::new(m)))
         }
     }

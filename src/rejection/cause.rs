@@ -13,6 +13,7 @@ use crate::authn::{AuthnError, TokenError};
 use crate::authz::Denied;
 use crate::endpoints::EndpointError;
 use crate::limit::Limited;
+use crate::outbound::OutboundError;
 use crate::store::StoreError;
 use crate::upstream::UpstreamError;
 
@@ -41,6 +42,8 @@ impl Rejection {
             Rejection::Authn(error) => authn(error),
             Rejection::Denied(Denied::Anonymous(error)) => authn(error),
             Rejection::Denied(Denied::Role | Denied::Claim(_)) => Refusal::of(Reason::Forbidden),
+            Rejection::Outbound(OutboundError::Rewrite(_)) => Refusal::of(Reason::Malformed),
+            Rejection::Outbound(OutboundError::Mint(_)) => Refusal::of(Reason::Internal),
             Rejection::Upstream(error) => upstream(error),
             Rejection::Limited(error) => limited(error),
             Rejection::Locked(locked) => Refusal::of(Reason::LockedOut).after(locked.retry_after),

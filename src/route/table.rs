@@ -8,6 +8,7 @@ use http::Method;
 use super::Route;
 use super::pattern::{HostPattern, Methods, PathPattern, Segment};
 use crate::inbound::Host;
+use crate::rejection::Shape;
 
 /// Every route of a configuration, ready to be looked up.
 #[derive(Default)]
@@ -21,8 +22,12 @@ pub struct RouteTable {
 /// What a look-up found.
 pub enum Found<'t> {
     Route(&'t Arc<Route>),
-    /// The path is there, but no route on it takes the method; these would have been taken.
-    OtherMethods(Vec<Method>),
+    /// The path is there, but no route on it takes the method; these would have been taken, and
+    /// this is how refusals look there.
+    OtherMethods {
+        allowed: Vec<Method>,
+        shape: Shape,
+    },
     Nothing,
 }
 
@@ -182,7 +187,11 @@ fn choose<'t>(leaf: &'t [(Methods, Arc<Route>)], method: &Method) -> Found<'t> {
     if allowed.contains(&Method::GET) && !allowed.contains(&Method::HEAD) {
         allowed.push(Method::HEAD);
     }
-    Found::OtherMethods(allowed)
+    let shape = leaf
+        .first()
+        .map(|(_, route)| route.errors)
+        .unwrap_or_default();
+    Found::OtherMethods { allowed, shape }
 }
 
 #[cfg(test)]
@@ -217,7 +226,7 @@ mod tests {
         let path = CleanPath::from_path(path, None).unwrap();
         match table.find(&host, path.segments(), &method.parse().unwrap()) {
             Found::Route(route) => route.name.to_string(),
-            Found::OtherMethods(methods) => format!("405 {methods:?}"),
+            Found::OtherMethods { allowed, .. } => format!("405 {allowed:?}"),
             Found::Nothing => String::from("404"),
         }
     }

@@ -1,0 +1,116 @@
+//! The last step: one of our own endpoints, or an upstream.
+
+use bytes::{Bytes, BytesMut};
+use http::{Response, StatusCode, header};
+use http_body_util::BodyExt as _;
+
+use super::Gateway;
+use crate::authn::Caller;
+use crate::authz::Permit;
+use crate::body::Body;
+use crate::endpoints::{self, Endpoint, EndpointRequest};
+use crate::inbound::{ClientBody, ClientBodyError, Inbound, cookie};
+use crate::outbound::{Outbound, Stamp};
+use crate::rejection::Rejection;
+use crate::route::{Forwarding, Route, Target};
+use crate::snapshot::Snapshot;
+use crate::upstream::Mapping;
+
+impl Gateway {
+    pub(super) async fn answer(
+        &self,
+        snapshot: &Snapshot,
+        req: Inbound,
+        route: &Route,
+        permit: Permit,
+    ) -> Result<Response<Body>, Rejection> {
+        match &route.target {
+            Target::Endpoint(endpoint) => {
+                let caller = permit.into_caller();
+                self.serve_own(snapshot, req, (route, *endpoint), caller)
+                    .await
+            }
+            Target::Upstream(forwarding) => self.forward(req, (route, forwarding), &permit).await,
+        }
+    }
+
+    /// Answers by one of our own endpoints, on the control runtime: it may hash, and wait for the
+    /// database, which no worker does.
+    async fn serve_own(
+        &self,
+        snapshot: &Snapshot,
+        req: Inbound,
+        (route, endpoint): (&Route, Endpoint),
+        caller: Caller,
+    ) -> Result<Response<Body>, Rejection> {
+        let request = EndpointRequest {
+            endpoint,
+            method: req.method,
+            headers: req.headers,
+            caller,
+            client: req.client,
+            route: route.name.clone(),
+            limits: route.limits.clone(),
+            body: collect(req.body).await?,
+        };
+        let context = self.services.endpoint_context(snapshot);
+        let answered = self
+            .services
+            .control
+            .spawn(endpoints::answer(context, request))
+            .await;
+        answered.unwrap_or(Err(Rejection::Internal("the endpoint panicked")))
+    }
+
+    async fn forward(
+        &self,
+        req: Inbound,
+        (route, forwarding): (&Route, &Forwarding),
+        permit: &Permit,
+    ) -> Result<Response<Body>, Rejection> {
+        let (scheme, host) = (req.scheme, req.host.clone());
+        let stamp = Stamp {
+            cache: self.authenticator.cache(),
+            now: self.services.clock.now(),
+        };
+        let outbound = Outbound::new(req, permit, (route, forwarding), stamp)?;
+        let mapping = Mapping {
+            scheme,
+            host: &host,
+            rewrite: &forwarding.rewrite,
+            own_cookies: &[cookie::DEVICE],
+        };
+        let upstream = &forwarding.upstream;
+        let mut res = upstream
+            .forward(&self.pools, outbound.request, &mapping)
+            .await?;
+        if let Some(carrier) = outbound.echo
+            && res.status() == StatusCode::SWITCHING_PROTOCOLS
+        {
+            // A browser drops a WebSocket whose subprotocol the server did not choose; a backend
+            // never saw the one that carried the token (RFC 6455 §4.2.2).
+            res.headers_mut()
+                .entry(header::SEC_WEBSOCKET_PROTOCOL)
+                .or_insert(carrier);
+        }
+        Ok(res)
+    }
+}
+
+/// The whole body of a request to an endpoint of ours: small, or refused.
+async fn collect(mut body: ClientBody) -> Result<Bytes, Rejection> {
+    let mut whole = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| match error {
+            ClientBodyError::TooSlow => Rejection::BodyTooSlow,
+            ClientBodyError::Broken(_) => Rejection::BodyIncomplete,
+        })?;
+        if let Ok(data) = frame.into_data() {
+            if (whole.len() + data.len()) as u64 > endpoints::MAX_BODY {
+                return Err(Rejection::BodyTooLarge);
+            }
+            whole.extend_from_slice(&data);
+        }
+    }
+    Ok(whole.freeze())
+}
