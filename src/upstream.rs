@@ -3,12 +3,21 @@
 mod address;
 mod answer;
 mod answer_body;
+mod balance;
+mod connect;
 mod error;
+mod exchange;
+mod health;
 mod pool;
 mod request;
+mod server;
+mod tls;
+mod tunnel;
+mod upload;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use http::Response;
@@ -16,12 +25,18 @@ use http::Response;
 use crate::body::Body;
 use crate::clock::Clock;
 
+use health::{Failure, Rests};
+use pool::Keeping;
+use server::{Counts, Server};
+use tls::Tls;
+
 pub use address::{AddressError, Scheme, ServerAddress};
 pub use answer::Mapping;
 pub use answer_body::AnswerBody;
-pub use error::{ConnectError, ProtocolError, UpstreamError};
+pub use error::{AuthoritiesError, ConnectError, ProtocolError, UpstreamError};
 pub use pool::Pools;
-pub use request::{Request, RequestBody, TrailerRule};
+pub use request::Request;
+pub use upload::{RequestBody, RequestBodyError, TrailerRule};
 
 /// What the configuration says of one upstream.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,6 +72,23 @@ pub struct Settings {
 /// atomics. Idle connections are each worker's own ([`Pools`]).
 pub struct Upstream {
     settings: Settings,
+    servers: Vec<Arc<Server>>,
+    rests: Rests,
+    clock: Clock,
+}
+
+/// One server as an operator sees it. The counts are totals since it was first configured.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerStatus {
+    pub address: String,
+    /// Whether it is left alone because it failed.
+    pub resting: bool,
+    /// Requests and tunnels that it has not finished.
+    pub outstanding: u32,
+    pub connects: u64,
+    pub reuses: u64,
+    pub retries: u64,
+    pub failures: u64,
 }
 
 impl Upstream {
@@ -65,31 +97,89 @@ impl Upstream {
     ///
     /// # Errors
     ///
-    /// When the file of authorities cannot be read.
+    /// When the file of authorities cannot be used.
     pub fn new(
         settings: Settings,
-        _clock: Clock,
-        _previous: Option<&Upstream>,
-    ) -> Result<Self, error::AuthoritiesError> {
-        Ok(Self { settings })
+        clock: Clock,
+        previous: Option<&Upstream>,
+    ) -> Result<Self, AuthoritiesError> {
+        let https = |address: &ServerAddress| address.scheme() == Scheme::Https;
+        let tls = match settings.servers.iter().any(https) {
+            true => Some(Arc::new(Tls::new(settings.ca.as_deref(), &clock)?)),
+            false => None,
+        };
+        let known = previous.map_or(&[][..], |p| &p.servers);
+        let servers = settings.servers.iter().map(|address| {
+            let tls = tls.clone().filter(|_| https(address));
+            let same = known
+                .iter()
+                .find(|server| server.is(address, tls.as_deref()));
+            same.cloned()
+                .unwrap_or_else(|| Arc::new(Server::new(address.clone(), tls)))
+        });
+        Ok(Self {
+            servers: servers.collect(),
+            rests: Rests {
+                after: settings.failures,
+                first: settings.rest,
+                longest: settings.max_rest,
+            },
+            settings,
+            clock,
+        })
     }
 
     pub fn name(&self) -> &Arc<str> {
         &self.settings.name
     }
 
+    /// Each server as it stands, for metrics and readiness.
+    pub fn servers(&self) -> impl Iterator<Item = ServerStatus> {
+        self.servers.iter().map(|server| ServerStatus {
+            address: server.address.to_string(),
+            resting: server.health.rests_until().is_some(),
+            outstanding: server.outstanding(),
+            connects: server.counts.connects.load(Ordering::Relaxed),
+            reuses: server.counts.reuses.load(Ordering::Relaxed),
+            retries: server.counts.retries.load(Ordering::Relaxed),
+            failures: server.counts.failures.load(Ordering::Relaxed),
+        })
+    }
+
     /// Sends `request` to the server with the least to do, and gives its answer with hop-by-hop
-    /// fields removed and `mapping` undone; a switch to WebSocket runs on by itself.
+    /// fields removed and `mapping` undone; a switch to WebSocket runs on by itself. Tried again on
+    /// another server or connection are a request that was not sent, and one that is idempotent and
+    /// has no body. Dropping the future or the answer's body stops the upstream's work.
+    ///
+    /// To be called on a worker: connections and tunnels run as tasks of the current runtime.
     ///
     /// # Errors
     ///
     /// When no server gave an answer, or the request's own body was the reason.
     pub async fn forward(
         &self,
-        _pools: &Pools,
-        _request: Request,
-        _mapping: &Mapping<'_>,
+        pools: &Pools,
+        request: Request,
+        mapping: &Mapping<'_>,
     ) -> Result<Response<Body>, UpstreamError> {
-        Err(UpstreamError::Full(self.settings.name.clone()))
+        exchange::exchange(self, pools, request, mapping).await
+    }
+
+    fn keeping(&self) -> Keeping {
+        Keeping {
+            connect: self.settings.connect,
+            keep: self.settings.keep,
+            connections: self.settings.keep_connections,
+        }
+    }
+
+    fn note(&self, server: &Server, failure: Failure) {
+        Counts::add(&server.counts.failures);
+        server
+            .health
+            .failed(failure, self.clock.steady(), &self.rests);
     }
 }
+
+#[cfg(test)]
+mod tests;

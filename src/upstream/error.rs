@@ -21,6 +21,9 @@ pub enum UpstreamError {
     /// The client's doing: its body broke off.
     #[error("the request's body broke off")]
     BodyIncomplete,
+    /// The client's doing: it sends more slowly than the minimum rate.
+    #[error("the request's body came too slowly")]
+    BodyTooSlow,
 }
 
 /// Why no connection came about.
@@ -49,6 +52,8 @@ pub enum ProtocolError {
     UnaskedSwitch,
     #[error("the answer agrees to WebSocket, but its handshake is wrong")]
     Handshake,
+    #[error("the server speaks HTTP/2 only, which cannot be switched to WebSocket")]
+    NoSwitch,
     #[error("the request cannot be written for this server")]
     Request(#[source] http::Error),
 }

@@ -1,0 +1,379 @@
+//! One request and its attempts: choose a server, send, wait for the head of the answer, try again
+//! where that is safe.
+
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::header::EXPECT;
+use http::{HeaderValue, Response, StatusCode};
+use hyper::body::{Body as _, Incoming};
+use hyper::client::conn::TrySendError;
+
+use super::Upstream;
+use super::answer::{self, Mapping, Sent};
+use super::answer_body::{AnswerBody, InFlight};
+use super::balance::{Choice, NoServer, choose};
+use super::error::{ProtocolError, UpstreamError};
+use super::health::Failure;
+use super::pool::{Age, Lease, Pools};
+use super::request::{Outgoing, Purpose, Request};
+use super::server::{Counts, Outstanding};
+use super::tls::Versions;
+use super::tunnel::Switch;
+use super::upload::{RequestBody, Stage, Upload};
+use crate::body::Body;
+
+/// How long a body that waits for `100 Continue` is held back from a server that says nothing
+/// (RFC 9110 §10.1.1: not for ever, since not every server answers).
+const CONTINUE_PATIENCE: Duration = Duration::from_secs(1);
+
+/// A head that came, and what its connection is still busy with.
+struct Answered {
+    head: Response<Incoming>,
+    in_flight: InFlight,
+    sent: Sent,
+}
+
+/// An attempt that brought no answer.
+struct Failed {
+    error: UpstreamError,
+    /// The request, when it may be sent again.
+    again: Option<Box<Outgoing>>,
+    fault: Fault,
+}
+
+/// What an attempt failed by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fault {
+    /// A connection that the server had closed meanwhile.
+    Stale,
+    Server,
+}
+
+/// Why no head came.
+enum NoHead {
+    TimedOut,
+    Send(Box<TrySendError<http::Request<RequestBody>>>),
+}
+
+/// Where and how one attempt goes.
+struct Attempt<'a> {
+    upstream: &'a Upstream,
+    pools: &'a Pools,
+    purpose: Purpose,
+    age: Age,
+    first_byte: Duration,
+}
+
+/// Sends `request` and gives its answer: see [`Upstream::forward`].
+pub(super) async fn exchange(
+    upstream: &Upstream,
+    pools: &Pools,
+    request: Request,
+    mapping: &Mapping<'_>,
+) -> Result<Response<Body>, UpstreamError> {
+    if request.body.is_too_large() {
+        return Err(UpstreamError::BodyTooLarge);
+    }
+    let mut outgoing = Outgoing {
+        method: request.method,
+        path_and_query: request.path_and_query,
+        headers: request.headers,
+        host: request.host,
+        body: request.body,
+    };
+    outgoing.prepare();
+    let switch = request
+        .upgrade
+        .map(|upgrade| Switch::prepare(upgrade, request.version, &mut outgoing));
+    let mut attempt = Attempt {
+        upstream,
+        pools,
+        purpose: match switch {
+            Some(_) => Purpose::Switch,
+            None => Purpose::Exchange,
+        },
+        age: Age::Any,
+        first_byte: request.first_byte.unwrap_or(upstream.settings.first_byte),
+    };
+    let answered = attempt.until_answered(outgoing).await?;
+    let protocol = |e| UpstreamError::Protocol(upstream.name().clone(), e);
+    let head = &answered.head;
+    match switch {
+        Some(switch) if head.status() == StatusCode::SWITCHING_PROTOCOLS => switch
+            .complete(answered.head, answered.in_flight, upstream.settings.idle)
+            .map_err(protocol),
+        // RFC 8441 §5: a 2xx to extended CONNECT would say that the tunnel is there.
+        Some(switch) if switch.is_refused_only_by_failure() && head.status().is_success() => {
+            Err(protocol(ProtocolError::Handshake))
+        }
+        Some(_) | None => respond(answered, upstream.settings.idle, mapping).map_err(protocol),
+    }
+}
+
+impl Attempt<'_> {
+    /// Tries servers and connections until one answers or none may be tried any more.
+    async fn until_answered(&mut self, mut outgoing: Outgoing) -> Result<Answered, UpstreamError> {
+        let settings = &self.upstream.settings;
+        let mut tried = Vec::new();
+        let mut left = settings.retries;
+        let mut last = None;
+        loop {
+            let choice = Choice {
+                tried: &tried,
+                turn: self.pools.turn(),
+                max_outstanding: settings.max_outstanding,
+                rests: &self.upstream.rests,
+            };
+            let now = || self.upstream.clock.steady();
+            let (at, server) = match choose(&self.upstream.servers, &choice, now) {
+                Ok(chosen) => chosen,
+                Err(NoServer::AllTried | NoServer::Full) => {
+                    let full = || UpstreamError::Full(self.upstream.name().clone());
+                    return Err(last.unwrap_or_else(full));
+                }
+            };
+            let failed = match self.once(server, outgoing).await {
+                Ok(answered) => return Ok(answered),
+                Err(failed) => failed,
+            };
+            let Some(again) = failed.again else {
+                return Err(failed.error);
+            };
+            left = match left.checked_sub(1) {
+                Some(left) => left,
+                None => return Err(failed.error),
+            };
+            match failed.fault {
+                Fault::Stale => self.age = Age::Fresh,
+                Fault::Server => tried.push(at),
+            }
+            if let Some(server) = self.upstream.servers.get(at) {
+                Counts::add(&server.counts.retries);
+            }
+            tracing::debug!(upstream = %self.upstream.name(), error = %failed.error, "request is tried again");
+            outgoing = *again;
+            last = Some(failed.error);
+        }
+    }
+
+    /// Sends the request over one connection to `server`.
+    async fn once(&self, server: Outstanding, outgoing: Outgoing) -> Result<Answered, Failed> {
+        let Attempt {
+            upstream, pools, ..
+        } = *self;
+        let keeping = upstream.keeping();
+        let versions = match self.purpose {
+            Purpose::Switch if server.speaks_only_http2() => {
+                return Err(self.protocol(ProtocolError::NoSwitch));
+            }
+            Purpose::Switch => Versions::Http1,
+            Purpose::Exchange => Versions::Any,
+        };
+        let mut lease = match pools.lease(&server, self.age, versions, &keeping).await {
+            Ok(lease) => lease,
+            Err(error) => {
+                upstream.note(&server, Failure::Unreachable);
+                return Err(Failed {
+                    error: UpstreamError::Connect(upstream.name().clone(), error),
+                    again: Some(Box::new(outgoing)),
+                    fault: Fault::Server,
+                });
+            }
+        };
+        let sent = Sent {
+            host: outgoing.host.clone(),
+            server: server.address.authority().clone(),
+        };
+        let spare = match upstream.settings.retries {
+            0 => None,
+            _ => outgoing.repeatable(),
+        };
+        let (head, upload) = self.send(&mut lease, &server, outgoing).await?;
+        match head {
+            Ok(head) => {
+                server.health.succeeded();
+                Ok(Answered {
+                    head,
+                    in_flight: InFlight {
+                        server,
+                        lease,
+                        pools: pools.clone(),
+                        keeping,
+                        upload,
+                    },
+                    sent,
+                })
+            }
+            Err(error) => Err(self.judge(
+                error,
+                &server,
+                Lost {
+                    reused: lease.reused(),
+                    upload,
+                    spare,
+                    host: sent.host,
+                },
+            )),
+        }
+    }
+
+    /// Writes the request as the connection wants it, and waits for the head of the answer.
+    async fn send(
+        &self,
+        lease: &mut Lease,
+        server: &Outstanding,
+        mut outgoing: Outgoing,
+    ) -> Result<(Result<Response<Incoming>, NoHead>, Option<Arc<Upload>>), Failed> {
+        let wrong = |e| self.protocol(ProtocolError::Request(e));
+        match lease {
+            Lease::Http1 { sender, .. } => {
+                let stage = match outgoing.headers.contains_key(EXPECT) {
+                    true => Stage::Held,
+                    false => Stage::Flowing,
+                };
+                let upload = outgoing.body.watch(stage);
+                let mut request = outgoing
+                    .into_http1(&server.address, self.purpose)
+                    .map_err(wrong)?;
+                if stage == Stage::Held
+                    && let Some(upload) = upload.clone()
+                {
+                    hyper::ext::on_informational(&mut request, move |head| {
+                        if head.status() == StatusCode::CONTINUE {
+                            upload.release();
+                        }
+                    });
+                }
+                let sent = sender.try_send_request(request);
+                Ok((self.head(sent, upload.as_deref()).await, upload))
+            }
+            Lease::Http2 { sender, .. } => {
+                let upload = outgoing.body.watch(Stage::Flowing);
+                let request = outgoing.into_http2(&server.address).map_err(wrong)?;
+                let sent = sender.try_send_request(request);
+                Ok((self.head(sent, upload.as_deref()).await, upload))
+            }
+        }
+    }
+
+    /// Waits for the head of the answer. While the request's body moves, or the client is the one
+    /// who is waited for, the server is not late.
+    async fn head(
+        &self,
+        sent: impl Future<Output = Result<Response<Incoming>, TrySendError<http::Request<RequestBody>>>>,
+        upload: Option<&Upload>,
+    ) -> Result<Response<Incoming>, NoHead> {
+        let mut sent = pin!(sent);
+        loop {
+            let before = upload.map(Upload::reached);
+            let patience = match before {
+                Some((Stage::Held, _)) => CONTINUE_PATIENCE.min(self.first_byte),
+                Some(_) | None => self.first_byte,
+            };
+            if let Ok(head) = tokio::time::timeout(patience, &mut sent).await {
+                return head.map_err(|e| NoHead::Send(Box::new(e)));
+            }
+            let Some(upload) = upload else {
+                return Err(NoHead::TimedOut);
+            };
+            match upload.reached() {
+                (Stage::Held, _) => upload.release(),
+                (Stage::Starved, _) => {}
+                now if Some(now) != before => {}
+                _ => return Err(NoHead::TimedOut),
+            }
+        }
+    }
+
+    /// What the lack of an answer means: for the client, for the server's health, for a retry.
+    fn judge(&self, error: NoHead, server: &Outstanding, lost: Lost) -> Failed {
+        let name = self.upstream.name().clone();
+        let NoHead::Send(mut error) = error else {
+            self.upstream.note(server, Failure::NoAnswer);
+            return Failed {
+                error: UpstreamError::FirstByte(name),
+                again: None,
+                fault: Fault::Server,
+            };
+        };
+        let unsent = error.take_message();
+        let error = error.into_error();
+        let stage = lost.upload.as_deref().map(|upload| upload.reached().0);
+        let by_client = stage.and_then(|stage| match stage {
+            Stage::TooLarge => Some(UpstreamError::BodyTooLarge),
+            Stage::Broken => Some(UpstreamError::BodyIncomplete),
+            Stage::TooSlow => Some(UpstreamError::BodyTooSlow),
+            Stage::Held | Stage::Flowing | Stage::Starved | Stage::Sent | Stage::NotNeeded => None,
+        });
+        if let Some(error) = by_client {
+            return Failed::by_client(error);
+        }
+        let fault = match lost.reused && !error.is_parse() {
+            true => Fault::Stale,
+            false => Fault::Server,
+        };
+        if fault == Fault::Server {
+            self.upstream.note(server, Failure::NoAnswer);
+        }
+        let again = match unsent {
+            Some(request) => Some(Outgoing::given_back(request, lost.host)),
+            None => lost.spare,
+        };
+        Failed {
+            error: UpstreamError::Protocol(name, ProtocolError::Http(error)),
+            again: again.map(Box::new),
+            fault,
+        }
+    }
+
+    fn protocol(&self, error: ProtocolError) -> Failed {
+        Failed::by_client(UpstreamError::Protocol(self.upstream.name().clone(), error))
+    }
+}
+
+/// What is left of a request that got no answer.
+struct Lost {
+    reused: bool,
+    upload: Option<Arc<Upload>>,
+    spare: Option<Outgoing>,
+    host: Option<HeaderValue>,
+}
+
+impl Failed {
+    /// No server's fault, and no other server would do better.
+    fn by_client(error: UpstreamError) -> Self {
+        Self {
+            error,
+            again: None,
+            fault: Fault::Server,
+        }
+    }
+}
+
+/// The answer as it may go to the client.
+fn respond(
+    answered: Answered,
+    idle: Duration,
+    mapping: &Mapping<'_>,
+) -> Result<Response<Body>, ProtocolError> {
+    let (mut head, incoming) = answered.head.into_parts();
+    if head.status == StatusCode::SWITCHING_PROTOCOLS {
+        return Err(ProtocolError::UnaskedSwitch);
+    }
+    answer::clean(&mut head.headers)?;
+    answer::map_back(&mut head.headers, mapping, &answered.sent);
+    let body = if incoming.is_end_stream() {
+        answered.in_flight.settle();
+        Body::Empty
+    } else {
+        Body::Upstream(AnswerBody::new(incoming, answered.in_flight, idle))
+    };
+    // A new response: version, reason phrase and extensions are of the upstream's connection.
+    let mut response = Response::new(body);
+    *response.status_mut() = head.status;
+    *response.headers_mut() = head.headers;
+    Ok(response)
+}
