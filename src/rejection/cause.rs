@@ -104,6 +104,7 @@ fn upstream(error: &UpstreamError) -> Refusal {
         UpstreamError::FirstByte(_) => Refusal::of(Reason::GatewayTimeout),
         UpstreamError::Full(_) => Refusal::of(Reason::UpstreamFull).after(FULL),
         UpstreamError::BodyTooLarge => Refusal::of(Reason::BodyTooLarge).closing(),
+        UpstreamError::BodyTooSlow => Refusal::of(Reason::BodyTooSlow).closing(),
         UpstreamError::BodyIncomplete => Refusal::of(Reason::Malformed).closing(),
     }
 }

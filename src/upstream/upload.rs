@@ -254,11 +254,7 @@ impl Upload {
                 progress.stage = Stage::NotNeeded;
                 progress.wake();
             }
-            Stage::Sent
-            | Stage::TooLarge
-            | Stage::Broken
-            | Stage::TooSlow
-            | Stage::NotNeeded => {}
+            Stage::Sent | Stage::TooLarge | Stage::Broken | Stage::TooSlow | Stage::NotNeeded => {}
         }
     }
 
