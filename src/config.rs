@@ -7,6 +7,7 @@ pub mod reader;
 pub mod routes;
 pub mod tokens;
 pub mod units;
+pub mod upstream;
 
 pub use diagnostic::{Diagnostic, Diagnostics};
 pub use reader::{FromToml, Table, Value, Wrong};

@@ -188,8 +188,12 @@ impl http_body::Body for RequestBody {
             match upload.hold(cx) {
                 Stage::Held => return Poll::Pending,
                 Stage::NotNeeded => return Poll::Ready(Some(Err(RequestBodyError::NotNeeded))),
-                Stage::Flowing | Stage::Starved | Stage::Sent | Stage::TooLarge | Stage::Broken => {
-                }
+                Stage::Flowing
+                | Stage::Starved
+                | Stage::Sent
+                | Stage::TooLarge
+                | Stage::Broken
+                | Stage::TooSlow => {}
             }
         }
         let Some(incoming) = &mut this.incoming else {

@@ -1,0 +1,142 @@
+//! The sections `[[upstream]]`: servers, deadlines, and how failing servers are left alone.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::reader::{FromToml, Table, Value, Wrong};
+use crate::clock::Clock;
+use crate::upstream::{ServerAddress, Settings, Upstream};
+
+/// Reads every `[[upstream]]`. Servers that `previous` has too keep their health and connections.
+pub fn read(root: &mut Table<'_>, clock: &Clock, previous: &[Arc<Upstream>]) -> Vec<Arc<Upstream>> {
+    let mut upstreams: Vec<Arc<Upstream>> = Vec::new();
+    for mut section in root.tables("upstream") {
+        let settings = read_settings(&mut section);
+        if let Some(settings) = settings {
+            let same_name = |upstream: &&Arc<Upstream>| *upstream.name() == settings.name;
+            if upstreams.iter().any(|upstream| same_name(&upstream)) {
+                let problem = format!("there are two upstreams `{}`", settings.name);
+                section.wrong("name", problem);
+            }
+            let known = previous.iter().find(same_name).map(Arc::as_ref);
+            match Upstream::new(settings, clock.clone(), known) {
+                Ok(upstream) => upstreams.push(Arc::new(upstream)),
+                Err(error) => section.wrong("ca", with_causes(&error)),
+            }
+        }
+        section.finish();
+    }
+    upstreams
+}
+
+fn read_settings(section: &mut Table<'_>) -> Option<Settings> {
+    let name = section.required::<String>("name");
+    let servers = section.list::<ServerAddress>("servers");
+    let settings = Settings {
+        ca: section.optional::<PathBuf>("ca"),
+        connect: positive(section, "connect_timeout", Duration::from_secs(5)),
+        first_byte: positive(section, "first_byte_timeout", Duration::from_secs(60)),
+        idle: positive(section, "idle_timeout", Duration::from_secs(5 * 60)),
+        keep: section.or("keep_alive", Duration::from_secs(4)),
+        keep_connections: section.or("idle_connections", 32),
+        max_outstanding: section.or("max_outstanding", 1024),
+        retries: section.or("retries", 2),
+        failures: section.or("max_failures", 3),
+        rest: positive(section, "backoff", Duration::from_secs(1)),
+        max_rest: positive(section, "max_backoff", Duration::from_secs(30)),
+        name: Arc::from(name?),
+        servers,
+    };
+    if settings.servers.is_empty() {
+        let help = "add servers = [\"http://127.0.0.1:8000\"]";
+        section.wrong_with_help("servers", "the upstream has no server", help);
+        return None;
+    }
+    if settings.max_outstanding == 0 {
+        section.wrong("max_outstanding", "no request could ever be sent");
+    }
+    Some(settings)
+}
+
+fn positive(section: &mut Table<'_>, key: &'static str, default: Duration) -> Duration {
+    let duration = section.or(key, default);
+    if duration.is_zero() {
+        section.wrong(key, "the duration must be longer than nothing");
+    }
+    duration
+}
+
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
+
+impl FromToml for ServerAddress {
+    const EXPECTED: &'static str = "a URL such as \"http://127.0.0.1:8000\", \"https://agents.internal\" or \"h2c://127.0.0.1:50051\"";
+
+    fn from_toml(value: &Value<'_>) -> Result<Self, Wrong> {
+        let text = value
+            .as_str()
+            .ok_or_else(|| Wrong::Expected(Self::EXPECTED.to_owned()))?;
+        ServerAddress::parse(text).map_err(|error| Wrong::Refused(error.to_string()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::super::reader;
+    use super::*;
+
+    fn read_text(text: &str) -> Result<Vec<Arc<Upstream>>, String> {
+        let clock = Clock::system();
+        let read = |mut root: Table<'_>| {
+            let upstreams = read(&mut root, &clock, &[]);
+            root.finish();
+            Some(upstreams)
+        };
+        reader::read(Path::new("portcullis.toml"), text, read).map_err(|found| found.to_string())
+    }
+
+    #[test]
+    fn an_upstream_needs_a_name_and_a_server() {
+        let text = "[[upstream]]\nname = \"app\"\nservers = [\"http://127.0.0.1:8000\"]";
+        let upstreams = read_text(text).unwrap();
+        assert_eq!(&**upstreams[0].name(), "app");
+        for (text, problem) in [
+            (
+                "[[upstream]]\nservers = [\"http://a\"]",
+                "`name` is missing",
+            ),
+            ("[[upstream]]\nname = \"app\"", "no server"),
+            (
+                "[[upstream]]\nname = \"app\"\nservers = [\"http://a/x\"]",
+                "no path",
+            ),
+            (
+                "[[upstream]]\nname = \"app\"\nservers = [\"http://a\"]\nidle = \"1s\"",
+                "idle",
+            ),
+            (
+                "[[upstream]]\nname = \"app\"\nservers = [\"https://a\"]\nca = \"/nowhere.pem\"",
+                "/nowhere.pem",
+            ),
+            (
+                "[[upstream]]\nname = \"a\"\nservers = [\"http://a\"]\n\
+                 [[upstream]]\nname = \"a\"\nservers = [\"http://b\"]",
+                "two upstreams",
+            ),
+        ] {
+            let found = read_text(text).err().unwrap_or_default();
+            assert!(found.contains(problem), "{text}\n{found}");
+        }
+    }
+}
