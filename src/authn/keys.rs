@@ -4,6 +4,7 @@ mod file;
 mod material;
 mod numbers;
 mod samples;
+mod schemes;
 
 use std::fmt;
 use std::sync::Arc;
@@ -17,11 +18,11 @@ use super::algorithm::Algorithm;
 use super::jwk;
 
 pub use file::{KeyFile, generate};
-pub(super) use material::ecdsa_signing;
 pub use material::{KeyError, Material, SignError};
 pub(super) use numbers::without_leading_zeros;
 pub use numbers::{Curve, PublicNumbers};
 pub use samples::WeakSecret;
+pub(super) use schemes::ecdsa_signing;
 
 /// A key's name: the `kid` of the tokens it signs.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

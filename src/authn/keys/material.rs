@@ -7,8 +7,8 @@ use aws_lc_rs::hmac;
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::KeySize;
 use aws_lc_rs::signature::{
-    self, EcdsaKeyPair, EcdsaSigningAlgorithm, Ed25519KeyPair, KeyPair as _, ParsedPublicKey,
-    RsaEncoding, RsaKeyPair, RsaSubjectPublicKey, VerificationAlgorithm,
+    self, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _, ParsedPublicKey, RsaKeyPair,
+    RsaSubjectPublicKey,
 };
 
 use crate::authn::algorithm::{Algorithm, Family};
@@ -16,6 +16,7 @@ use crate::secret::Secret;
 
 use super::numbers::{Curve, PublicNumbers};
 use super::samples::{self, WeakSecret};
+use super::schemes::{ecdsa_signing, rsa_padding, verification};
 
 /// Why bytes are no key for an algorithm. Nothing of the key is in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -286,54 +287,5 @@ impl Material {
 impl std::fmt::Debug for Material {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Material({})", self.algorithm)
-    }
-}
-
-/// How a public key's signatures are judged. `None`: a shared secret has no public key.
-fn verification(algorithm: Algorithm) -> Option<&'static dyn VerificationAlgorithm> {
-    match algorithm {
-        Algorithm::Hs256 | Algorithm::Hs384 | Algorithm::Hs512 => None,
-        Algorithm::Rs256 => Some(&signature::RSA_PKCS1_2048_8192_SHA256),
-        Algorithm::Rs384 => Some(&signature::RSA_PKCS1_2048_8192_SHA384),
-        Algorithm::Rs512 => Some(&signature::RSA_PKCS1_2048_8192_SHA512),
-        Algorithm::Es256 => Some(&signature::ECDSA_P256_SHA256_FIXED),
-        Algorithm::Es384 => Some(&signature::ECDSA_P384_SHA384_FIXED),
-        Algorithm::Es512 => Some(&signature::ECDSA_P521_SHA512_FIXED),
-        Algorithm::Ps256 => Some(&signature::RSA_PSS_2048_8192_SHA256),
-        Algorithm::EdDsa => Some(&signature::ED25519),
-    }
-}
-
-pub(in crate::authn) fn ecdsa_signing(
-    algorithm: Algorithm,
-) -> Option<&'static EcdsaSigningAlgorithm> {
-    match algorithm {
-        Algorithm::Es256 => Some(&signature::ECDSA_P256_SHA256_FIXED_SIGNING),
-        Algorithm::Es384 => Some(&signature::ECDSA_P384_SHA384_FIXED_SIGNING),
-        Algorithm::Es512 => Some(&signature::ECDSA_P521_SHA512_FIXED_SIGNING),
-        Algorithm::Hs256
-        | Algorithm::Hs384
-        | Algorithm::Hs512
-        | Algorithm::Rs256
-        | Algorithm::Rs384
-        | Algorithm::Rs512
-        | Algorithm::Ps256
-        | Algorithm::EdDsa => None,
-    }
-}
-
-fn rsa_padding(algorithm: Algorithm) -> Option<&'static dyn RsaEncoding> {
-    match algorithm {
-        Algorithm::Rs256 => Some(&signature::RSA_PKCS1_SHA256),
-        Algorithm::Rs384 => Some(&signature::RSA_PKCS1_SHA384),
-        Algorithm::Rs512 => Some(&signature::RSA_PKCS1_SHA512),
-        Algorithm::Ps256 => Some(&signature::RSA_PSS_SHA256),
-        Algorithm::Hs256
-        | Algorithm::Hs384
-        | Algorithm::Hs512
-        | Algorithm::Es256
-        | Algorithm::Es384
-        | Algorithm::Es512
-        | Algorithm::EdDsa => None,
     }
 }

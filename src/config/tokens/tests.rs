@@ -1,6 +1,8 @@
 use std::path::Path;
 
+use super::forms::end_date;
 use super::*;
+use crate::clock::Timestamp;
 use crate::config::reader;
 
 /// Reads a whole file; what was found wrong, or the tokens.
