@@ -5,6 +5,8 @@ mod audit;
 mod migrations;
 mod rows;
 mod sessions;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 use std::fs::OpenOptions;

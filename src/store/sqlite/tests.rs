@@ -1,0 +1,280 @@
+//! SQLite: the suite of every store, and what is special about files.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+
+use tempfile::TempDir;
+
+use super::*;
+use crate::accounts::{
+    Account, AccountId, DisplayName, EmailAddress, LoginName, Origin, PasswordHash, Status,
+    audit::{Entry, Event},
+};
+use crate::clock::Timestamp;
+use crate::secret::Secret;
+use crate::store::{CreateAccount, Created, Database, KeepRingKey, Store, conformance};
+
+fn folder() -> (TempDir, PathBuf) {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("accounts.db");
+    (folder, path)
+}
+
+async fn open(path: &Path) -> Store {
+    Store::open(&Database::Sqlite(path.to_owned()))
+        .await
+        .unwrap()
+}
+
+async fn inside(path: &Path) -> SqliteConnection {
+    SqliteConnectOptions::new()
+        .filename(path)
+        .connect()
+        .await
+        .unwrap()
+}
+
+fn key(id: u8) -> KeepRingKey {
+    KeepRingKey {
+        ring: "test",
+        id,
+        secret: Secret::new(vec![id]),
+        at: Timestamp::from_seconds(1),
+    }
+}
+
+fn account(email: &str) -> CreateAccount {
+    let email = EmailAddress::parse(email).unwrap();
+    let id = AccountId::random();
+    let at = Timestamp::from_seconds(1);
+    CreateAccount {
+        account: Account {
+            id,
+            name: DisplayName::from_email(&email),
+            email,
+            email_verified: false,
+            username: None,
+            roles: Vec::new(),
+            status: Status::Active,
+            created_at: at,
+            updated_at: at,
+        },
+        password: PasswordHash::from_phc(String::from("x")),
+        entry: Entry {
+            event: Event::Registered,
+            account: id,
+            session: None,
+            origin: Origin::gateway(),
+        },
+    }
+}
+
+#[tokio::test]
+async fn sqlite_conforms() {
+    conformance::run(|| async {
+        let (folder, path) = folder();
+        (open(&path).await, folder)
+    })
+    .await;
+}
+
+/// Asks the writer's own connection what it was told.
+struct Durability;
+
+impl Change for Durability {
+    type Output = (String, i64, i64);
+
+    async fn apply(&self, connection: &mut SqliteConnection) -> Result<Self::Output, StoreError> {
+        let journal = sqlx::query("PRAGMA journal_mode")
+            .fetch_one(&mut *connection)
+            .await?;
+        let synchronous = sqlx::query("PRAGMA synchronous")
+            .fetch_one(&mut *connection)
+            .await?;
+        let keys = sqlx::query("PRAGMA foreign_keys")
+            .fetch_one(&mut *connection)
+            .await?;
+        Ok((
+            journal.try_get(0)?,
+            synchronous.try_get(0)?,
+            keys.try_get(0)?,
+        ))
+    }
+}
+
+#[tokio::test]
+async fn every_commit_is_synced_to_a_write_ahead_log() {
+    let (folder, path) = folder();
+    let store = open(&path).await;
+    let told = store.commit(Durability).await.unwrap();
+    assert_eq!(told, (String::from("wal"), 2, 1));
+    assert!(folder.path().join("accounts.db-wal").exists());
+}
+
+#[tokio::test]
+async fn what_was_confirmed_is_in_the_files_before_anything_is_closed() {
+    let (folder, path) = folder();
+    let store = open(&path).await;
+    let created = store.commit(account("ann@example.com")).await.unwrap();
+    assert_eq!(created, Created::Done);
+
+    // The files as a machine that loses its power now would have them.
+    let after = TempDir::new().unwrap();
+    for file in ["accounts.db", "accounts.db-wal"] {
+        std::fs::copy(folder.path().join(file), after.path().join(file)).unwrap();
+    }
+    let reopened = open(&after.path().join("accounts.db")).await;
+    let name = LoginName::parse("ann@example.com").unwrap();
+    assert!(reopened.account_by_login(&name).await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn nobody_else_may_read_the_files() {
+    let (folder, path) = folder();
+    let store = open(&path).await;
+    store.commit(key(1)).await.unwrap();
+    let files: Vec<_> = std::fs::read_dir(folder.path()).unwrap().collect();
+    assert!(files.len() >= 2);
+    for file in files {
+        let file = file.unwrap();
+        let mode = file.metadata().unwrap().permissions().mode();
+        assert_eq!(mode & 0o077, 0, "{:?}", file.path());
+    }
+}
+
+/// Fails after it has written.
+struct Half;
+
+impl Change for Half {
+    type Output = ();
+
+    async fn apply(&self, connection: &mut SqliteConnection) -> Result<(), StoreError> {
+        key(9).apply(connection).await?;
+        Err(StoreError::Unreadable("on purpose"))
+    }
+}
+
+#[tokio::test]
+async fn a_change_that_fails_is_undone_alone() {
+    let (_folder, path) = folder();
+    let store = open(&path).await;
+    // Handed in together, so that they share a transaction.
+    let (one, half, two) = tokio::join!(
+        store.commit(key(1)),
+        store.commit(Half),
+        store.commit(key(2))
+    );
+    assert!(one.is_ok() && two.is_ok());
+    assert!(matches!(half, Err(StoreError::Unreadable(_))));
+    let ids: Vec<_> = store
+        .ring_keys("test")
+        .await
+        .unwrap()
+        .iter()
+        .map(|(id, _)| *id)
+        .collect();
+    assert_eq!(ids, [1, 2]);
+}
+
+/// Breaks the transaction that it is in.
+struct Sabotage;
+
+impl Change for Sabotage {
+    type Output = ();
+
+    async fn apply(&self, connection: &mut SqliteConnection) -> Result<(), StoreError> {
+        sqlx::query("ROLLBACK").execute(connection).await?;
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_transaction_that_fails_is_nobodys_success_and_the_next_one_works() {
+    let (_folder, path) = folder();
+    let store = open(&path).await;
+    let (lost, broken) = tokio::join!(store.commit(key(1)), store.commit(Sabotage));
+    assert!(broken.is_err());
+    assert_eq!(
+        lost.is_ok(),
+        !store.ring_keys("test").await.unwrap().is_empty()
+    );
+    store.commit(key(2)).await.unwrap();
+    let keys = store.ring_keys("test").await.unwrap();
+    assert!(keys.iter().any(|(id, _)| *id == 2));
+}
+
+#[tokio::test]
+async fn a_closed_store_says_so_after_it_has_done_what_was_handed_in() {
+    let (_folder, path) = folder();
+    let store = open(&path).await;
+    let (kept, ()) = tokio::join!(store.commit(key(1)), store.close());
+    assert!(kept.is_ok());
+    assert!(matches!(
+        store.commit(key(2)).await,
+        Err(StoreError::Closed)
+    ));
+    assert_eq!(open(&path).await.ring_keys("test").await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_newer_binary_may_have_migrated_the_database() {
+    let (_folder, path) = folder();
+    open(&path).await.close().await;
+    let mut newer = inside(&path).await;
+    sqlx::query("ALTER TABLE accounts ADD COLUMN shoe_size INTEGER")
+        .execute(&mut newer)
+        .await
+        .unwrap();
+    sqlx::query(
+        "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) \
+         VALUES (999, 'from the future', TRUE, x'00', 0)",
+    )
+    .execute(&mut newer)
+    .await
+    .unwrap();
+    let store = open(&path).await;
+    let created = store.commit(account("ann@example.com")).await.unwrap();
+    assert_eq!(created, Created::Done);
+    assert_eq!(store.accounts(None, 9).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_newer_binary_may_migrate_while_this_one_runs() {
+    let (_folder, path) = folder();
+    let store = open(&path).await;
+    let created = store.commit(account("ann@example.com")).await.unwrap();
+    assert_eq!(created, Created::Done);
+    assert_eq!(store.accounts(None, 9).await.unwrap().len(), 1);
+    sqlx::query("ALTER TABLE accounts ADD COLUMN shoe_size INTEGER")
+        .execute(&mut inside(&path).await)
+        .await
+        .unwrap();
+    let created = store.commit(account("bob@example.com")).await.unwrap();
+    assert_eq!(created, Created::Done);
+    assert_eq!(store.accounts(None, 9).await.unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn two_processes_may_start_on_a_database_that_is_not_there() {
+    let (_folder, path) = folder();
+    let (one, two) = tokio::join!(open(&path), open(&path));
+    one.commit(key(1)).await.unwrap();
+    two.commit(key(2)).await.unwrap();
+    assert_eq!(one.ring_keys("test").await.unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn a_place_where_no_database_can_be_is_named() {
+    let missing = Path::new("/nonexistent/accounts.db");
+    let opened = Store::open(&Database::Sqlite(missing.to_owned())).await;
+    assert!(matches!(opened, Err(OpenError::File { path, .. }) if path == missing));
+
+    let (_folder, path) = folder();
+    std::fs::write(
+        &path,
+        "this is not a database, but it is long enough to be read as one",
+    )
+    .unwrap();
+    let opened = Store::open(&Database::Sqlite(path)).await;
+    assert!(matches!(opened, Err(OpenError::Connect { .. })));
+}
