@@ -1,1 +1,575 @@
-//! Accounts over a real database.
+//! Accounts over a real database: what somebody who registers, logs in and leaves gets.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::num::NonZeroUsize;
+use std::path::Path;
+
+use tempfile::TempDir;
+
+use super::*;
+use crate::inbound::ClientIp;
+
+/// Accounts in a folder of their own, under a clock that the test turns.
+struct World {
+    folder: TempDir,
+    clock: Clock,
+    accounts: Accounts,
+}
+
+impl World {
+    async fn new() -> Self {
+        Self::with(Rules::default()).await
+    }
+
+    async fn with(rules: Rules) -> Self {
+        let folder = TempDir::new().unwrap();
+        let clock = Clock::manual(Timestamp::from_seconds(1_800_000_000));
+        let accounts = open(folder.path(), rules, &clock, 64).await;
+        Self {
+            folder,
+            clock,
+            accounts,
+        }
+    }
+
+    /// Another process on the same database.
+    async fn beside(&self) -> Accounts {
+        open(self.folder.path(), Rules::default(), &self.clock, 64).await
+    }
+
+    async fn ann(&self) -> Account {
+        self.accounts.register(ann(), &origin()).await.unwrap()
+    }
+
+    async fn check(&self, name: &str, password: &str) -> Option<Account> {
+        let name = LoginName::parse(name).unwrap();
+        let checked = self.accounts.check_password(&name, &plain(password)).await;
+        checked.unwrap()
+    }
+
+    async fn opened(&self, account: &Account) -> Opened {
+        self.accounts.open_session(account, device()).await.unwrap()
+    }
+
+    async fn refresh(&self, token: &RefreshToken) -> Result<Opened, RefreshError> {
+        self.accounts.refresh(token.expose(), &device()).await
+    }
+
+    fn is_revoked(&self, session: &Opened) -> bool {
+        is_revoked(&self.accounts, session)
+    }
+}
+
+async fn open(folder: &Path, rules: Rules, clock: &Clock, memory_kib: u32) -> Accounts {
+    let settings = Settings {
+        database: Database::Sqlite(folder.join("accounts.db")),
+        hashing: HashSettings {
+            cost: Cost::new(memory_kib, 1, 1).unwrap(),
+            threads: NonZeroUsize::MIN,
+            queue: NonZeroUsize::new(64).unwrap(),
+        },
+    };
+    Accounts::open(&settings, rules, clock.clone())
+        .await
+        .unwrap()
+}
+
+fn is_revoked(accounts: &Accounts, session: &Opened) -> bool {
+    let subject = session.account.id.to_string();
+    let issued_at = session.account.created_at;
+    accounts
+        .revocations()
+        .is_revoked(Some(session.id), &subject, issued_at)
+}
+
+fn plain(text: &str) -> PlainPassword {
+    PlainPassword::parse(text).unwrap()
+}
+
+const PASSWORD: &str = "correct horse battery";
+
+fn ann() -> NewAccount {
+    NewAccount {
+        email: EmailAddress::parse("Ann@example.com").unwrap(),
+        password: plain(PASSWORD),
+        username: Some(Username::parse("AnnLee").unwrap()),
+        name: None,
+    }
+}
+
+fn origin() -> Origin {
+    Origin::client(ClientIp::new(IpAddr::V4(Ipv4Addr::LOCALHOST)))
+}
+
+fn device() -> Device {
+    Device::new(Some("test/1"), None)
+}
+
+#[tokio::test]
+async fn who_registers_logs_in_by_either_name_in_any_case() {
+    let world = World::new().await;
+    let ann = world.ann().await;
+    assert_eq!(ann.name.as_str(), "Ann");
+    for name in ["ann@example.com", "ANN@EXAMPLE.COM", "annlee", "AnnLee"] {
+        assert_eq!(
+            world.check(name, PASSWORD).await.as_ref(),
+            Some(&ann),
+            "{name}"
+        );
+    }
+    assert_eq!(world.accounts.find(ann.id).await.unwrap(), Some(ann));
+}
+
+#[tokio::test]
+async fn a_name_is_taken_in_every_case_and_kind() {
+    let world = World::new().await;
+    world.ann().await;
+    for (email, username) in [
+        ("ANN@example.com", None),
+        ("other@example.com", Some("annlee")),
+    ] {
+        let new = NewAccount {
+            email: EmailAddress::parse(email).unwrap(),
+            username: username.map(|name| Username::parse(name).unwrap()),
+            ..ann()
+        };
+        let refused = world.accounts.register(new, &origin()).await;
+        assert!(matches!(refused, Err(RegisterError::Taken)), "{email}");
+    }
+    let own = NewAccount {
+        email: EmailAddress::parse("bob@example.com").unwrap(),
+        username: Some(Username::parse("BOB@example.com").unwrap()),
+        ..ann()
+    };
+    assert!(world.accounts.register(own, &origin()).await.is_ok());
+    let foreign = NewAccount {
+        email: EmailAddress::parse("eve@example.com").unwrap(),
+        username: Some(Username::parse("victim@example.com").unwrap()),
+        ..ann()
+    };
+    let refused = world.accounts.register(foreign, &origin()).await;
+    assert!(matches!(refused, Err(RegisterError::ForeignUsername)));
+}
+
+#[tokio::test]
+async fn of_many_who_register_one_name_at_one_time_one_gets_it() {
+    let world = World::new().await;
+    let tasks: Vec<_> = (0..8)
+        .map(|_| {
+            let accounts = world.accounts.clone();
+            tokio::spawn(async move { accounts.register(ann(), &origin()).await })
+        })
+        .collect();
+    let mut registered = 0;
+    for task in tasks {
+        match task.await.unwrap() {
+            Ok(_) => registered += 1,
+            Err(error) => assert!(matches!(error, RegisterError::Taken), "{error}"),
+        }
+    }
+    assert_eq!(registered, 1);
+}
+
+#[tokio::test]
+async fn the_rules_say_who_may_register_and_with_what_password() {
+    let world = World::with(Rules {
+        registration: Registration::Domains(vec![String::from("corp.example")]),
+        ..Rules::default()
+    })
+    .await;
+    let refused = world.accounts.register(ann(), &origin()).await;
+    assert!(matches!(refused, Err(RegisterError::Domain)));
+    let subdomain = NewAccount {
+        email: EmailAddress::parse("eve@evil.corp.example").unwrap(),
+        ..ann()
+    };
+    let refused = world.accounts.register(subdomain, &origin()).await;
+    assert!(matches!(refused, Err(RegisterError::Domain)));
+
+    world.accounts.use_rules(Rules {
+        registration: Registration::Closed,
+        ..Rules::default()
+    });
+    let refused = world.accounts.register(ann(), &origin()).await;
+    assert!(matches!(refused, Err(RegisterError::Closed)));
+    let added = world.accounts.add(ann(), Vec::new(), &origin()).await;
+    assert!(added.is_ok(), "operators are not asked");
+
+    world.accounts.use_rules(Rules::default());
+    let short = NewAccount {
+        email: EmailAddress::parse("bob@example.com").unwrap(),
+        username: None,
+        password: plain("short"),
+        name: None,
+    };
+    let refused = world.accounts.register(short, &origin()).await;
+    let too_short = PolicyError::TooShort { min: 8 };
+    assert!(matches!(refused, Err(RegisterError::Password(why)) if why == too_short));
+}
+
+#[tokio::test]
+async fn unknown_wrong_and_disabled_cost_one_hash_each_and_look_alike() {
+    let world = World::new().await;
+    let ann = world.ann().await;
+    let hashes = || world.accounts.hasher().hashes();
+
+    let before = hashes();
+    assert_eq!(world.check("annlee", "wrong").await, None);
+    assert_eq!(hashes(), before + 1, "wrong password");
+    assert_eq!(world.check("nobody", "wrong").await, None);
+    assert_eq!(hashes(), before + 2, "unknown name");
+    let disabled = world
+        .accounts
+        .set_status(ann.id, Status::Disabled, &origin())
+        .await;
+    disabled.unwrap();
+    assert_eq!(world.check("annlee", PASSWORD).await, None);
+    assert_eq!(hashes(), before + 3, "disabled account");
+    world.accounts.delete(ann.id, &origin()).await.unwrap();
+    assert_eq!(world.check("annlee", PASSWORD).await, None);
+    assert_eq!(hashes(), before + 4, "deleted account");
+}
+
+#[tokio::test]
+async fn a_hash_of_yesterdays_cost_is_renewed_when_its_owner_logs_in() {
+    let world = World::new().await;
+    world.ann().await;
+    world.accounts.close().await;
+    let dearer = open(world.folder.path(), Rules::default(), &world.clock, 128).await;
+    let name = LoginName::parse("annlee").unwrap();
+    for hashes in [2, 3] {
+        let checked = dearer
+            .check_password(&name, &plain(PASSWORD))
+            .await
+            .unwrap();
+        assert!(checked.is_some());
+        assert_eq!(dearer.hasher().hashes(), hashes);
+    }
+}
+
+#[tokio::test]
+async fn a_refresh_token_leads_to_the_next_and_names_the_account_as_it_is_now() {
+    let world = World::new().await;
+    let ann = world.ann().await;
+    let first = world.opened(&ann).await;
+    let role = Role::parse("admin").unwrap();
+    let granted = world
+        .accounts
+        .set_roles(ann.id, vec![role.clone()], &origin())
+        .await;
+    granted.unwrap();
+
+    let second = world.refresh(&first.refresh).await.unwrap();
+    assert_eq!(second.id, first.id);
+    assert_eq!(second.account.roles, [role]);
+    assert_ne!(second.refresh.expose(), first.refresh.expose());
+    assert!(second.refresh.expose().starts_with("pcr_"));
+    assert!(world.refresh(&second.refresh).await.is_ok());
+    let owner = world
+        .accounts
+        .recognise(second.refresh.expose())
+        .await
+        .unwrap();
+    assert_eq!(owner, Some(ann.id));
+}
+
+#[tokio::test]
+async fn two_tabs_get_the_same_successor() {
+    let world = World::new().await;
+    let ann = world.ann().await;
+    let first = world.opened(&ann).await;
+    let tasks: Vec<_> = (0..40)
+        .map(|_| {
+            let (accounts, token) = (world.accounts.clone(), first.refresh.clone());
+            tokio::spawn(async move { accounts.refresh(token.expose(), &device()).await })
+        })
+        .collect();
+    let mut successors = std::collections::HashSet::new();
+    for task in tasks {
+        let opened = task.await.unwrap().unwrap();
+        successors.insert(opened.refresh.expose().to_owned());
+    }
+    assert_eq!(successors.len(), 1);
+    world.clock.advance(Duration::from_secs(10));
+    let late = world.refresh(&first.refresh).await.unwrap();
+    assert!(successors.contains(late.refresh.expose()));
+}
+
+#[tokio::test]
+async fn a_stolen_refresh_token_ends_the_session_for_both() {
+    let world = World::new().await;
+    let ann = world.ann().await;
+    let stolen = world.opened(&ann).await;
+    let own = world.refresh(&stolen.refresh).await.unwrap();
+    world.clock.advance(Duration::from_millis(10_001));
+    assert!(!world.is_revoked(&own));
+    let reused = world.refresh(&stolen.refresh).await;
+    assert!(matches!(reused, Err(RefreshError::Reused)));
+    assert!(world.is_revoked(&own), "its access tokens too, at once");
+    for token in [&own.refresh, &stolen.refresh] {
+        let refused = world.refresh(token).await;
+        assert!(matches!(refused, Err(RefreshError::Invalid)));
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_a_refresh_token_costs_no_query() {
+    let world = World::new().await;
+    let other = World::new().await;
+    let ann = other.ann().await;
+    let foreign = other.opened(&ann).await;
+    world.accounts.close().await;
+    for token in [
+        foreign.refresh.expose(),
+        "",
+        "pcr_",
+        "pcr_AAAA",
+        "\u{0}",
+        "x.y.z",
+    ] {
+        let refused = world.accounts.refresh(token, &device()).await;
+        assert!(matches!(refused, Err(RefreshError::Invalid)), "{token}");
+        assert_eq!(world.accounts.recognise(token).await.unwrap(), None);
+    }
+}
+
+#[tokio::test]
+async fn a_session_that_nobody_uses_expires() {
+    let world = World::new().await;
+    let ann = world.ann().await;
+    let session = world.opened(&ann).await;
+    world.clock.advance(SessionRules::default().idle);
+    let refused = world.refresh(&session.refresh).await;
+    assert!(matches!(refused, Err(RefreshError::Expired)));
+    assert!(world.accounts.sessions(ann.id).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn logging_out_revokes_at_once_and_only_what_it_should() {
+    let world = World::new().await;
+    let ann = world.ann().await;
+    let [here, phone, laptop] = [
+        world.opened(&ann).await,
+        world.opened(&ann).await,
+        world.opened(&ann).await,
+    ];
+    let generation = world.accounts.revocations().generation();
+    world
+        .accounts
+        .end_session(ann.id, phone.id, &origin())
+        .await
+        .unwrap();
+    assert_ne!(world.accounts.revocations().generation(), generation);
+    assert!(world.is_revoked(&phone));
+    assert!(!world.is_revoked(&here) && !world.is_revoked(&laptop));
+
+    let ended = world
+        .accounts
+        .end_other_sessions(ann.id, here.id, &origin())
+        .await;
+    assert_eq!(ended.unwrap(), 1);
+    assert!(world.is_revoked(&laptop) && !world.is_revoked(&here));
+
+    let ended = world.accounts.end_all_sessions(ann.id, &origin()).await;
+    assert_eq!(ended.unwrap(), 1);
+    assert!(world.is_revoked(&here));
+    let session = world.opened(&ann).await;
+    assert!(!world.is_revoked(&session), "who logs in again is in again");
+    let token = session.refresh.expose();
+    world
+        .accounts
+        .end_session_of(token, &origin())
+        .await
+        .unwrap();
+    assert!(world.is_revoked(&session));
+    world
+        .accounts
+        .end_session_of("garbage", &origin())
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn a_changed_password_ends_the_other_sessions_and_the_old_password() {
+    let world = World::new().await;
+    let ann = world.ann().await;
+    let (here, elsewhere) = (world.opened(&ann).await, world.opened(&ann).await);
+    let change = |current: &str, new: &str| PasswordChange {
+        account: ann.id,
+        current: plain(current),
+        new: plain(new),
+        keep: Some(here.id),
+    };
+    world.clock.advance(Duration::from_secs(1));
+
+    let wrong = world
+        .accounts
+        .change_password(change("wrong", "a good new one"), &origin())
+        .await;
+    assert!(matches!(wrong, Err(ChangePasswordError::Wrong)));
+    let poor = world
+        .accounts
+        .change_password(change(PASSWORD, "annlee"), &origin())
+        .await;
+    assert!(matches!(poor, Err(ChangePasswordError::Password(_))));
+    assert!(!world.is_revoked(&elsewhere));
+
+    let done = world
+        .accounts
+        .change_password(change(PASSWORD, "a good new one"), &origin())
+        .await;
+    done.unwrap();
+    assert!(world.is_revoked(&elsewhere) && !world.is_revoked(&here));
+    let legacy = ann.id.to_string();
+    let revocations = world.accounts.revocations();
+    assert!(
+        revocations.is_revoked(None, &legacy, ann.created_at),
+        "legacy tokens too"
+    );
+    assert_eq!(world.check("annlee", PASSWORD).await, None);
+    assert!(world.check("annlee", "a good new one").await.is_some());
+
+    let late = world.accounts.open_session(&ann, device()).await;
+    let why = "a log-in with the old password that was under way";
+    assert!(matches!(late, Err(OpenSessionError::NotActive)), "{why}");
+}
+
+#[tokio::test]
+async fn what_operators_do_is_done_at_once() {
+    let world = World::new().await;
+    let ann = world.ann().await;
+    for status in [Status::Locked, Status::Disabled] {
+        let session = world.opened(&ann).await;
+        world
+            .accounts
+            .set_status(ann.id, status, &origin())
+            .await
+            .unwrap();
+        assert!(world.is_revoked(&session), "{status}");
+        assert!(matches!(
+            world.refresh(&session.refresh).await,
+            Err(RefreshError::Invalid)
+        ));
+        assert!(world.accounts.open_session(&ann, device()).await.is_err());
+        world
+            .accounts
+            .set_status(ann.id, Status::Active, &origin())
+            .await
+            .unwrap();
+        assert!(world.is_revoked(&session), "{status} once, for good");
+    }
+    let session = world.opened(&ann).await;
+    let reset = world
+        .accounts
+        .set_password(ann.id, &plain("set by an operator"), &origin())
+        .await;
+    reset.unwrap();
+    assert!(world.is_revoked(&session));
+    let ann = world.check("annlee", "set by an operator").await.unwrap();
+
+    let session = world.opened(&ann).await;
+    world.accounts.delete(ann.id, &origin()).await.unwrap();
+    assert!(world.is_revoked(&session));
+    assert_eq!(world.accounts.find(ann.id).await.unwrap(), None);
+    assert!(world.accounts.list(None, 10).await.unwrap().is_empty());
+    let again = world.accounts.delete(ann.id, &origin()).await;
+    assert!(matches!(again, Err(OperateError::Unknown)));
+    assert!(
+        world
+            .accounts
+            .register(super::tests::ann(), &origin())
+            .await
+            .is_ok()
+    );
+}
+
+#[tokio::test]
+async fn what_was_revoked_stays_revoked_after_a_restart() {
+    let world = World::new().await;
+    let ann = world.ann().await;
+    let (ended, live) = (world.opened(&ann).await, world.opened(&ann).await);
+    world
+        .accounts
+        .end_session(ann.id, ended.id, &origin())
+        .await
+        .unwrap();
+    world.accounts.close().await;
+
+    let reopened = world.beside().await;
+    assert!(is_revoked(&reopened, &ended));
+    assert!(!is_revoked(&reopened, &live));
+    assert!(
+        reopened
+            .refresh(live.refresh.expose(), &device())
+            .await
+            .is_ok(),
+        "the same key"
+    );
+}
+
+#[tokio::test]
+async fn what_another_process_revokes_is_noticed() {
+    let world = World::new().await;
+    let ann = world.ann().await;
+    let session = world.opened(&ann).await;
+    let following = tokio::spawn(world.accounts.clone().follow());
+
+    let command_line = world.beside().await;
+    let locked = command_line
+        .set_status(ann.id, Status::Locked, &Origin::operator("root"))
+        .await;
+    locked.unwrap();
+    command_line.close().await;
+
+    let noticed = async {
+        while !world.is_revoked(&session) {
+            tokio::task::yield_now().await;
+        }
+    };
+    let bound = Duration::from_secs(2);
+    assert!(tokio::time::timeout(bound, noticed).await.is_ok());
+    following.abort();
+}
+
+#[tokio::test]
+async fn while_the_database_is_away_the_revocations_grow_stale_and_the_answer_is_an_error() {
+    let world = World::new().await;
+    world.ann().await;
+    world.accounts.close().await;
+    world.clock.advance(Duration::from_secs(60));
+    assert!(world.accounts.catch_up().await.is_err());
+    assert_eq!(
+        world.accounts.revocations().staleness(),
+        Duration::from_secs(60)
+    );
+    assert!(world.accounts.ping().await.is_err());
+    let name = LoginName::parse("annlee").unwrap();
+    let checked = world.accounts.check_password(&name, &plain(PASSWORD)).await;
+    assert!(
+        matches!(checked, Err(CheckError::Store(_))),
+        "not a wrong password"
+    );
+}
+
+#[tokio::test]
+async fn what_can_concern_nobody_is_swept_away() {
+    let world = World::new().await;
+    let ann = world.ann().await;
+    let session = world.opened(&ann).await;
+    world
+        .accounts
+        .end_session(ann.id, session.id, &origin())
+        .await
+        .unwrap();
+    world.accounts.sweep().await;
+    assert!(
+        is_revoked(&world.beside().await, &session),
+        "too early to forget"
+    );
+    let rules = SessionRules::default();
+    world
+        .clock
+        .advance(rules.idle + rules.longest_token + Duration::from_secs(1));
+    world.accounts.sweep().await;
+    assert!(world.beside().await.revocations().is_empty());
+}

@@ -156,7 +156,7 @@ impl Desk {
             drop(connection.close().await);
         }
         for done in closing {
-            drop(done.send(()));
+            let _ = done.send(());
         }
     }
 
