@@ -1,0 +1,314 @@
+//! One connection from its first byte to its last: PROXY header, TLS, HTTP, and every deadline.
+
+use std::convert::Infallible;
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::server::conn::{http1, http2};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsAcceptor;
+
+use super::Serve;
+use super::deadlines::{Deadlines, Expired};
+use super::drain::Stage;
+use super::exchange::{AnswerBody, Closing, Delivery, Exchange};
+use super::executor::StreamExecutor;
+use super::io::{Io, Socket, Stream, Wire};
+use super::listener::{Plan, Speaks};
+use super::proxy::{self, Source};
+use super::settings::Bounds;
+use super::slots::Slot;
+use super::tls::{self, Tls};
+use super::worker::{Arrival, Worker};
+use crate::inbound::{ClientIp, Peer};
+
+/// hyper's own number of header fields in HTTP/1.1: parsed on the stack, where any other is not.
+const FIELDS_ON_THE_STACK: usize = 100;
+/// What is read or held of HTTP/1.1 at once, in bytes; a head larger than this is refused unread.
+const H1_BUFFER: usize = 64 * 1024;
+/// What a stream may have under way in either direction, in bytes.
+const H2_WINDOW: u32 = 64 * 1024;
+/// What a connection may send us unread over all its streams, in bytes.
+const H2_CONNECTION_WINDOW: u32 = 1024 * 1024;
+/// Streams that the client may make us reset (CVE-2025-8671) before the connection is closed.
+const H2_LOCAL_RESETS: usize = 128;
+/// Streams that the client may reset before we have seen them (CVE-2023-44487).
+const H2_PENDING_RESETS: usize = 20;
+/// How soon a client must answer our ping in HTTP/2.
+const H2_PONG: Duration = Duration::from_secs(20);
+
+/// Serves what arrived, to its end.
+pub(super) async fn serve<S: Serve>(arrival: Arrival, worker: Rc<Worker<S>>) {
+    let wire = Wire::new();
+    let Arrival {
+        stream,
+        peer,
+        plan,
+        mut slot,
+    } = arrival;
+    let Ok(tcp) = TcpStream::from_std(stream) else {
+        return;
+    };
+    let establish = async {
+        let mut socket = Socket::new(tcp, Arc::clone(&wire));
+        let mut peer = Peer {
+            address: peer,
+            scheme: plan.scheme(),
+            server_name: None,
+        };
+        if plan.proxy_from.is_some() {
+            read_proxy_header(&mut socket, &mut peer, &mut slot, &worker).await?;
+        }
+        secure(socket, peer, &plan, &worker).await
+    };
+    let within = worker.shared.bounds.handshake_time;
+    let established = match tokio::time::timeout(within, establish).await {
+        Ok(Some(established)) => established,
+        Ok(None) => return,
+        Err(_) => return worker.shared.counters.handshake_timeouts.add_one(),
+    };
+    let (stream, peer, protocol) = established;
+    let io = Io::new(stream, Arc::clone(&wire), slot);
+    let client = Rc::new(Client {
+        worker,
+        wire,
+        peer,
+        protocol,
+    });
+    client.speak(io).await;
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Protocol {
+    Http1,
+    Http2,
+    /// HTTP/1.1, answered by a redirect.
+    Redirect,
+}
+
+/// Takes the PROXY header off; the client that it names is the peer, and counts as one more from there.
+async fn read_proxy_header<S>(
+    socket: &mut Socket,
+    peer: &mut Peer,
+    slot: &mut Slot,
+    worker: &Worker<S>,
+) -> Option<()> {
+    let counters = &worker.shared.counters;
+    match proxy::read(socket).await {
+        Ok(Source::Peer) => Some(()),
+        Ok(Source::Client(address)) => {
+            peer.address = address;
+            let claimed = slot.claim(ClientIp::new(address.ip()));
+            claimed.map_err(|_| counters.refused_address.add_one()).ok()
+        }
+        Err(error) => {
+            tracing::debug!(peer = %peer.address, %error, "no usable PROXY header");
+            counters.proxy_failures.add_one();
+            None
+        }
+    }
+}
+
+/// Speaks TLS where the listener does, and settles which HTTP follows.
+async fn secure<S>(
+    socket: Socket,
+    peer: Peer,
+    plan: &Plan,
+    worker: &Worker<S>,
+) -> Option<(Stream, Peer, Protocol)> {
+    match &plan.speaks {
+        Speaks::Https(tls) => match handshake(socket, peer, tls, worker).await {
+            Ok(established) => Some(established),
+            Err(error) => {
+                tracing::debug!(%error, "the TLS handshake failed");
+                worker.shared.counters.handshake_failures.add_one();
+                None
+            }
+        },
+        Speaks::Redirect => Some((Stream::Plain(socket), peer, Protocol::Redirect)),
+        Speaks::Balanced { .. } => Some((Stream::Plain(socket), peer, Protocol::Http1)),
+    }
+}
+
+async fn handshake<S>(
+    socket: Socket,
+    mut peer: Peer,
+    tls: &Tls,
+    worker: &Worker<S>,
+) -> std::io::Result<(Stream, Peer, Protocol)> {
+    // The semaphore is never closed, so a permit always comes; until then the handshake's time runs.
+    let _permit = worker.handshakes.acquire().await;
+    let acceptor = TlsAcceptor::from(Arc::clone(&tls.config));
+    let stream = acceptor.accept(socket).await?;
+    let (_, session) = stream.get_ref();
+    let name = session.server_name().map(str::to_ascii_lowercase);
+    peer.server_name = name.map(Arc::from);
+    let protocol = match session.alpn_protocol() {
+        Some(tls::H2) => Protocol::Http2,
+        Some(_) | None => Protocol::Http1,
+    };
+    Ok((Stream::Tls(Box::new(stream)), peer, protocol))
+}
+
+/// The other end of an established connection.
+struct Client<S> {
+    worker: Rc<Worker<S>>,
+    wire: Arc<Wire>,
+    peer: Peer,
+    protocol: Protocol,
+}
+
+impl<S: Serve> Client<S> {
+    async fn speak(self: Rc<Self>, io: Io) {
+        let io = TokioIo::new(io);
+        let bounds = &self.worker.shared.bounds;
+        match self.protocol {
+            Protocol::Http1 | Protocol::Redirect => {
+                let service = service_fn(|request| Rc::clone(&self).respond(request, None));
+                let connection = http1_builder(bounds)
+                    .serve_connection(io, service)
+                    .with_upgrades();
+                let goodbye = |connection: Pin<&mut _>| {
+                    http1::UpgradeableConnection::graceful_shutdown(connection);
+                };
+                self.drive(connection, goodbye).await;
+            }
+            Protocol::Http2 => {
+                let counters = Arc::clone(&self.worker.shared.counters);
+                let executor = StreamExecutor::new(bounds.write_time, counters);
+                let builder = http2_builder(bounds, executor.clone());
+                let service = service_fn(|request| {
+                    Rc::clone(&self).respond(request, Some(executor.announce()))
+                });
+                let connection = builder.serve_connection(io, service);
+                let goodbye = |connection: Pin<&mut _>| {
+                    http2::Connection::graceful_shutdown(connection);
+                };
+                self.drive(connection, goodbye).await;
+            }
+        }
+    }
+
+    /// Polls the connection and its deadlines until either ends, and follows the drain's stages.
+    async fn drive<C>(&self, connection: C, goodbye: impl Fn(Pin<&mut C>))
+    where
+        C: Future<Output = hyper::Result<()>>,
+    {
+        let mut connection = pin!(connection);
+        let mut deadlines = Deadlines::new(&self.wire, &self.worker.shared.bounds, self.protocol);
+        let mut stage = self.worker.stage.clone();
+        loop {
+            match (*stage.borrow_and_update(), self.protocol) {
+                (Stage::Serving, _) | (Stage::Draining, Protocol::Http1 | Protocol::Redirect) => {}
+                (Stage::Draining | Stage::ClosingIdle, _) => goodbye(connection.as_mut()),
+                (Stage::Cutting, _) => return,
+            }
+            let mut until_end = pin!(poll_fn(|cx| {
+                if let std::task::Poll::Ready(end) = connection.as_mut().poll(cx) {
+                    return std::task::Poll::Ready(End::Closed(end));
+                }
+                deadlines.poll(cx).map(End::Expired)
+            }));
+            let end = tokio::select! {
+                biased;
+                end = &mut until_end => end,
+                changed = stage.changed() => match changed {
+                    Ok(()) => continue,
+                    Err(_) => return,
+                },
+            };
+            match end {
+                End::Closed(Ok(())) => return,
+                End::Closed(Err(error)) => {
+                    return tracing::debug!(peer = %self.peer.address, %error, "connection failed");
+                }
+                End::Expired(expired) => {
+                    self.count(expired);
+                    if expired != Expired::Idle {
+                        return;
+                    }
+                    deadlines.begin_farewell();
+                    goodbye(connection.as_mut());
+                }
+            }
+        }
+    }
+
+    /// Answers one request of this connection.
+    fn respond(
+        self: Rc<Self>,
+        request: Request<Incoming>,
+        delivery: Option<Rc<Delivery>>,
+    ) -> impl Future<Output = Result<Response<AnswerBody>, Infallible>> {
+        let shared = &self.worker.shared;
+        let rate = shared.bounds.body_rate;
+        let (exchange, request) = Exchange::begin(request, &self.wire, &shared.counters, rate);
+        async move {
+            let worker = &self.worker;
+            let response = match self.protocol {
+                Protocol::Redirect => worker.shared.redirect.answer(&request),
+                Protocol::Http1 | Protocol::Http2 => {
+                    worker.service.serve(self.peer.clone(), request).await
+                }
+            };
+            let closing = match worker.draining.get() {
+                true => Closing::AfterThis,
+                false => Closing::No,
+            };
+            Ok(exchange.answer(response, delivery, closing))
+        }
+    }
+
+    fn count(&self, expired: Expired) {
+        let counters = &self.worker.shared.counters;
+        match expired {
+            Expired::Head => counters.header_timeouts.add_one(),
+            Expired::Idle => counters.idle_timeouts.add_one(),
+            Expired::Write => counters.write_timeouts.add_one(),
+            Expired::Abuse => counters.abusive.add_one(),
+            Expired::Farewell => {}
+        }
+    }
+}
+
+enum End {
+    Closed(hyper::Result<()>),
+    Expired(Expired),
+}
+
+fn http1_builder(bounds: &Bounds) -> http1::Builder {
+    let mut builder = http1::Builder::new();
+    builder
+        // Both deadlines that hyper makes of this one are ours: see `Deadlines`.
+        .header_read_timeout(None)
+        .max_header_size(bounds.header_bytes)
+        .max_buf_size(H1_BUFFER.max(bounds.header_bytes));
+    if bounds.header_fields != FIELDS_ON_THE_STACK {
+        builder.max_headers(bounds.header_fields);
+    }
+    builder
+}
+
+fn http2_builder(bounds: &Bounds, executor: StreamExecutor) -> http2::Builder<StreamExecutor> {
+    let mut builder = http2::Builder::new(executor);
+    builder
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(bounds.streams)
+        .initial_stream_window_size(H2_WINDOW)
+        .initial_connection_window_size(H2_CONNECTION_WINDOW)
+        .max_send_buf_size(H2_WINDOW as usize)
+        .max_header_list_size(bounds.h2_header_bytes)
+        .max_pending_accept_reset_streams(H2_PENDING_RESETS)
+        .max_local_error_reset_streams(H2_LOCAL_RESETS)
+        .keep_alive_interval(bounds.idle_time)
+        .keep_alive_timeout(H2_PONG)
+        .enable_connect_protocol();
+    builder
+}

@@ -1,0 +1,170 @@
+//! One request and its answer as the connection sees them: under way, answered, or abandoned.
+
+use std::cell::Cell;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http::header::{self, HeaderValue};
+use http::{Method, Request, Response, StatusCode, Version};
+use http_body::{Body as _, Frame, SizeHint};
+use hyper::body::Incoming;
+
+use super::counters::Counters;
+use super::io::Wire;
+use crate::body::{Body, BodyError};
+use crate::inbound::{ClientBody, MinimumRate, Pace, Passage};
+
+/// One request under way. Dropped without an answer, it counts as abandoned, or as a panic.
+pub(super) struct Exchange {
+    wire: Arc<Wire>,
+    counters: Arc<Counters>,
+    version: Version,
+    connects: bool,
+    /// Tells a paced request body that the answer has begun.
+    begun: Option<Arc<AtomicBool>>,
+    /// `None` once the answer has taken it over.
+    passage: Option<Passage>,
+}
+
+/// An answer's body on its way out: keeps the connection busy until it is sent.
+pub(super) struct AnswerBody {
+    body: Body,
+    delivery: Option<Rc<Delivery>>,
+    _busy: Option<Passage>,
+}
+
+/// Whether the client takes an answer. A piece that was handed out and is not followed by a question
+/// for the next one stands in the client's way, not in ours.
+#[derive(Debug, Default)]
+pub(super) struct Delivery {
+    pieces: Cell<u64>,
+    handed_out: Cell<bool>,
+}
+
+impl Exchange {
+    /// Takes a request off the connection: its body is paced, and keeps the connection busy.
+    pub(super) fn begin(
+        request: Request<Incoming>,
+        wire: &Arc<Wire>,
+        counters: &Arc<Counters>,
+        rate: MinimumRate,
+    ) -> (Self, Request<ClientBody>) {
+        wire.head_complete();
+        let passage = wire.flight.enter();
+        let mut begun = None;
+        let version = request.version();
+        let connects = request.method() == Method::CONNECT;
+        let request = request.map(|body| {
+            if body.is_end_stream() {
+                return ClientBody::incoming(body, None, None);
+            }
+            let answered = Arc::clone(begun.insert(Arc::default()));
+            let busy = Some(wire.flight.enter());
+            ClientBody::incoming(body, Some(Pace::new(rate, answered)), busy)
+        });
+        let exchange = Self {
+            wire: Arc::clone(wire),
+            counters: Arc::clone(counters),
+            version,
+            connects,
+            begun,
+            passage: Some(passage),
+        };
+        (exchange, request)
+    }
+
+    /// Gives the answer to the connection; `closing` ends an HTTP/1.1 connection with it.
+    pub(super) fn answer(
+        mut self,
+        response: Response<Body>,
+        delivery: Option<Rc<Delivery>>,
+        closing: Closing,
+    ) -> Response<AnswerBody> {
+        self.wire.flight.count_answered();
+        if let Some(begun) = &self.begun {
+            begun.store(true, Ordering::Relaxed);
+        }
+        let switched = match self.version {
+            Version::HTTP_2 => self.connects && response.status().is_success(),
+            _ => response.status() == StatusCode::SWITCHING_PROTOCOLS,
+        };
+        if switched {
+            self.wire.set_tunnelled();
+        }
+        let busy = self.passage.take();
+        let mut response = response.map(|body| AnswerBody {
+            body,
+            delivery,
+            _busy: busy,
+        });
+        if closing == Closing::AfterThis && !switched && self.version != Version::HTTP_2 {
+            let close = HeaderValue::from_static("close");
+            response.headers_mut().insert(header::CONNECTION, close);
+        }
+        response
+    }
+}
+
+/// Whether the connection goes on after an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Closing {
+    No,
+    AfterThis,
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        if self.passage.is_none() {
+            return;
+        }
+        if std::thread::panicking() {
+            self.counters.panics.add_one();
+        } else {
+            self.wire.flight.count_abandoned();
+        }
+    }
+}
+
+impl Delivery {
+    /// The number of the piece that the client does not take, if there is one.
+    pub(super) fn stuck(&self) -> Option<u64> {
+        self.handed_out.get().then(|| self.pieces.get())
+    }
+
+    fn hand_out(&self) {
+        self.pieces.set(self.pieces.get() + 1);
+        self.handed_out.set(true);
+    }
+}
+
+impl http_body::Body for AnswerBody {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let Self { body, delivery, .. } = self.get_mut();
+        if let Some(delivery) = delivery {
+            delivery.handed_out.set(false);
+        }
+        let frame = ready!(Pin::new(body).poll_frame(cx));
+        if let (Some(delivery), Some(Ok(_))) = (delivery, &frame) {
+            delivery.hand_out();
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

@@ -1,0 +1,113 @@
+//! TLS as the listeners speak it: versions, protocols, resumption, and certificates that can be swapped.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use rustls::ServerConfig;
+use rustls::crypto::CryptoProvider;
+use rustls::crypto::aws_lc_rs::{self, Ticketer};
+use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
+use rustls::time_provider::TimeProvider;
+use rustls_pki_types::UnixTime;
+
+use super::Certificates;
+use crate::clock::Clock;
+
+/// HTTP/2 by its ALPN name (RFC 9113 §3.1).
+pub(super) const H2: &[u8] = b"h2";
+/// HTTP/1.1 by its ALPN name (RFC 7301 §6).
+pub(super) const HTTP_1_1: &[u8] = b"http/1.1";
+
+/// What https listeners need. Clones share certificates.
+#[derive(Clone)]
+pub struct Tls {
+    pub(super) config: Arc<ServerConfig>,
+    current: Arc<Current>,
+}
+
+/// The oldest version of TLS that is still spoken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OldestTls {
+    #[default]
+    Tls12,
+    Tls13,
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("TLS cannot be set up")]
+pub struct TlsError(#[source] rustls::Error);
+
+impl Tls {
+    /// TLS with `certificates`, believing `clock` about the age of session tickets.
+    pub fn new(
+        certificates: Certificates,
+        oldest: OldestTls,
+        clock: Clock,
+    ) -> Result<Self, TlsError> {
+        let current = Arc::new(Current(ArcSwap::from_pointee(certificates)));
+        let versions: &[_] = match oldest {
+            OldestTls::Tls12 => &[&rustls::version::TLS13, &rustls::version::TLS12],
+            OldestTls::Tls13 => &[&rustls::version::TLS13],
+        };
+        let time = Arc::new(WallTime(clock));
+        let mut config = ServerConfig::builder_with_details(provider(), time)
+            .with_protocol_versions(versions)
+            .map_err(TlsError)?
+            .with_no_client_auth()
+            .with_cert_resolver(Arc::clone(&current) as Arc<dyn ResolvesServerCert>);
+        config.alpn_protocols = vec![H2.to_vec(), HTTP_1_1.to_vec()];
+        // Sessions are resumed by tickets alone: nothing to hold for each client, and the keys change
+        // every six hours. A ticket is bound to the name it was issued for.
+        config.ticketer = Ticketer::new().map_err(TlsError)?;
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        Ok(Self {
+            config: Arc::new(config),
+            current,
+        })
+    }
+
+    /// Handshakes from now on use `certificates`; connections that are open go on.
+    pub fn replace(&self, certificates: Certificates) {
+        self.current.0.store(Arc::new(certificates));
+    }
+
+    /// Whether a certificate names `host` (lower case, without a port).
+    pub fn covers(&self, host: &str) -> bool {
+        self.current.0.load().naming(host).is_some()
+    }
+
+    /// Whether a client that asked for `server_name` was shown the certificate that is right for `host`
+    /// too; when not, a request for `host` on its connection is misdirected (RFC 9110 §15.5.20).
+    pub fn same_certificate(&self, server_name: Option<&str>, host: &str) -> bool {
+        let current = self.current.0.load();
+        Arc::ptr_eq(current.choose(server_name), current.choose(Some(host)))
+    }
+}
+
+/// aws-lc-rs, given explicitly everywhere: nothing depends on a process-wide default.
+pub(super) fn provider() -> Arc<CryptoProvider> {
+    Arc::new(aws_lc_rs::default_provider())
+}
+
+#[derive(Debug)]
+struct Current(ArcSwap<Certificates>);
+
+impl ResolvesServerCert for Current {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let name = hello.server_name().map(str::to_ascii_lowercase);
+        Some(Arc::clone(self.0.load().choose(name.as_deref())))
+    }
+}
+
+#[derive(Debug)]
+struct WallTime(Clock);
+
+impl TimeProvider for WallTime {
+    fn current_time(&self) -> Option<UnixTime> {
+        let seconds = u64::try_from(self.0.now().seconds()).ok()?;
+        Some(UnixTime::since_unix_epoch(std::time::Duration::from_secs(
+            seconds,
+        )))
+    }
+}
