@@ -13,6 +13,8 @@ mod profile;
 mod rag_modulo;
 mod reply;
 mod request;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
@@ -120,41 +122,4 @@ pub async fn answer(
         Endpoint::RagModulo(endpoint) => rag_modulo::answer(endpoint, &context, &request).await,
     };
     answered.map(|response| reply::to(&request.method, response))
-}
-
-#[cfg(test)]
-mod tests {
-    use std::collections::HashSet;
-
-    use super::*;
-
-    fn all() -> impl Iterator<Item = Endpoint> {
-        let profiles = Profile::ALL.iter().flat_map(|profile| profile.endpoints());
-        profiles.copied().chain([Endpoint::Jwks])
-    }
-
-    #[test]
-    fn no_two_endpoints_share_a_path_or_a_name() {
-        let mut seen = HashSet::new();
-        for endpoint in all() {
-            assert!(seen.insert(endpoint.name()), "{endpoint:?}");
-            for path in endpoint.paths() {
-                assert!(seen.insert(path), "{path}");
-            }
-        }
-        assert_eq!(all().count(), 17);
-    }
-
-    #[test]
-    fn only_reading_is_free_of_a_limit_or_a_token() {
-        for endpoint in all().filter(|e| e.auth() == Auth::None && *e != Endpoint::Jwks) {
-            assert_ne!(endpoint.cost(), Cost::Read, "{endpoint:?}");
-        }
-    }
-
-    #[test]
-    fn an_answer_can_be_made_on_any_thread() {
-        fn is_send<T: Send>(_: impl Fn(EndpointContext, EndpointRequest) -> T) {}
-        is_send(answer);
-    }
 }

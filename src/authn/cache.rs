@@ -85,7 +85,7 @@ impl Verified {
 }
 
 impl TokenDigest {
-    pub(super) fn of(token: &str) -> Self {
+    pub(crate) fn of(token: &str) -> Self {
         let mut bytes = [0; 32];
         let hash = digest::digest(&digest::SHA256, token.as_bytes());
         for (to, from) in bytes.iter_mut().zip(hash.as_ref()) {
