@@ -15,7 +15,10 @@ mod suite {
     mod framing;
     mod harness;
     mod identity;
+    mod limits;
+    mod lockouts;
     mod operators;
+    mod outages;
     mod paths;
     mod websockets;
 }

@@ -379,15 +379,15 @@ async fn the_host_is_preserved_or_replaced_as_the_route_says() {
         .upstream("app", &upstream)
         .route(
             "/keep/**",
-            "upstream = \"app\"\nauth = \"none\"\nhost_header = \"preserve\"",
+            "upstream = \"app\"\nauth = \"none\"\nupstream_host = \"preserve\"",
         )
         .route(
             "/own/**",
-            "upstream = \"app\"\nauth = \"none\"\nhost_header = \"upstream\"",
+            "upstream = \"app\"\nauth = \"none\"\nupstream_host = \"upstream\"",
         )
         .route(
             "/set/**",
-            "upstream = \"app\"\nauth = \"none\"\nhost_header = { set = \"inner.test\" }",
+            "upstream = \"app\"\nauth = \"none\"\nupstream_host = \"inner.test\"",
         );
     let gateway = config.start().await;
     let client = gateway.https();

@@ -161,7 +161,7 @@ async fn an_identity_header_nominated_at_the_upgrade_is_still_the_gateways() {
 
 #[tokio::test]
 async fn an_agentflow_token_in_the_subprotocol_is_taken_where_the_route_opts_in() {
-    let (upstream, gateway) = app("tokens = [\"subprotocol\", \"query\"]").await;
+    let (upstream, gateway) = app("tokens_from = [\"subprotocol\", \"query\"]").await;
     let token = tokens::token("u-1");
     for name in ["agentflow-bearer", "10xgraph-bearer"] {
         let offered = format!("{name}, {token}");
@@ -196,7 +196,7 @@ async fn an_agentflow_token_in_the_subprotocol_is_taken_where_the_route_opts_in(
 
 #[tokio::test]
 async fn two_different_credentials_in_one_request_are_a_400() {
-    let (upstream, gateway) = app("tokens = [\"subprotocol\", \"query\"]").await;
+    let (upstream, gateway) = app("tokens_from = [\"subprotocol\", \"query\"]").await;
     let (one, two) = (tokens::token("u-1"), tokens::token("u-2"));
     let bearer = format!("Bearer {one}");
     let offered = format!("agentflow-bearer, {two}");
