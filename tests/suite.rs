@@ -9,6 +9,7 @@ mod suite {
     mod accounts;
     mod bearers;
     mod clients;
+    mod configuration;
     mod curl;
     mod failing_upstreams;
     mod forwarding;
@@ -17,6 +18,7 @@ mod suite {
     mod identity;
     mod limits;
     mod lockouts;
+    mod operation;
     mod operators;
     mod outages;
     mod paths;

@@ -61,6 +61,12 @@ impl Config {
         self
     }
 
+    /// One section as TOML, for another configuration to take over.
+    pub fn section(&self, name: &str) -> String {
+        let section = Table::from_iter([(name.to_owned(), self.table[name].clone())]);
+        toml::to_string(&section).unwrap()
+    }
+
     /// Takes a key away: `"tokens.key"`.
     pub fn without(mut self, path: &str) -> Self {
         let (parents, key) = path
