@@ -148,9 +148,10 @@ impl std::fmt::Debug for TokenCache {
 }
 
 impl Weighter<TokenDigest, Verified> for VerifiedWeight {
-    /// The JSON of a claims set about four times over: its tree of values, and the copies beside.
+    /// The JSON of a claims set about six times over: its tree of values, the copies beside, and
+    /// the header values made of it.
     fn weight(&self, _key: &TokenDigest, verified: &Verified) -> u64 {
-        512 + 4 * verified.claims.size() as u64
+        768 + 6 * verified.claims.size() as u64
     }
 }
 

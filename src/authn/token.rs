@@ -3,6 +3,9 @@
 mod dates;
 mod issue;
 
+use std::sync::OnceLock;
+
+use http::HeaderValue;
 use serde_json::{Map, Value};
 
 pub(super) use issue::fresh_id;
@@ -57,21 +60,30 @@ pub struct Claims {
     roles: Vec<Box<str>>,
     all: Map<String, Value>,
     size: usize,
+    /// The claims as header values, made once for all requests with this token.
+    fields: OnceLock<Vec<(Box<str>, HeaderValue)>>,
 }
 
 impl Claims {
     /// Reads a claims set (RFC 7519 §4), strictly: unique names, dates that are whole
     /// non-negative numbers, an `exp`.
     pub fn parse(payload: &[u8]) -> Result<Self, TokenError> {
-        let all = unique_members(payload).ok_or(TokenError::Payload)?;
+        let mut all = unique_members(payload).ok_or(TokenError::Payload)?;
+        let (subject, roles) = (subject(&all)?, roles(&all));
+        all.entry("sub").or_insert_with(|| Value::from(&*subject));
+        if !roles.is_empty() {
+            let listed = roles.iter().map(|role| Value::from(&**role));
+            all.insert(String::from("roles"), listed.collect());
+        }
         Ok(Self {
-            subject: subject(&all)?,
+            subject,
             session: session(&all)?,
             dates: Dates::read(&all)?,
             issuer: text(&all, "iss")?.map(Box::from),
             audience: audience(&all)?,
-            roles: roles(&all),
+            roles,
             size: payload.len(),
+            fields: OnceLock::new(),
             all,
         })
     }
@@ -111,9 +123,25 @@ impl Claims {
         &self.roles
     }
 
-    /// Any claim, as it stands in the token.
+    /// Any claim, as it stands in the token; `sub` and `roles` are there too when an old backend's
+    /// token says them as `user_id`, `uuid` or `role`.
     pub fn value(&self, name: &str) -> Option<&Value> {
         self.all.get(name)
+    }
+
+    /// A claim as the header value that `encode` makes of it, `None` for those that have none.
+    /// There is one `encode` in the program: what it made is kept with the token.
+    pub fn field(
+        &self,
+        name: &str,
+        encode: fn(&Value) -> Option<HeaderValue>,
+    ) -> Option<HeaderValue> {
+        let made = |(name, value): (&String, &Value)| Some((name.as_str().into(), encode(value)?));
+        self.fields
+            .get_or_init(|| self.all.iter().filter_map(made).collect())
+            .iter()
+            .find(|(known, _)| **known == *name)
+            .map(|(_, value)| value.clone())
     }
 
     /// A claim that is a string.

@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::Stamp;
 use super::names::Reserved;
 use crate::authn::keys::SignError;
-use crate::authn::{Claims, Identity, Minter};
+use crate::authn::{Identity, Minter};
 use crate::inbound::{Inbound, cookie};
 
 /// Which headers a route strips and which it sets.
@@ -84,7 +84,7 @@ impl HeaderPlan {
             return Ok(());
         };
         for (name, claim) in &self.identity {
-            if let Some(value) = claim_value(&identity.claims, claim) {
+            if let Some(value) = identity.claims.field(claim, field_value) {
                 headers.insert(name, value);
             }
         }
@@ -133,10 +133,10 @@ fn strip_cookies(headers: &mut HeaderMap) {
 }
 
 /// A claim as a header value: text and numbers as they are, lists joined by commas, everything that
-/// is not printable ASCII as percent-encoded UTF-8. Absent when the claim is, or is an object.
-fn claim_value(claims: &Claims, name: &str) -> Option<HeaderValue> {
+/// is not printable ASCII as percent-encoded UTF-8. `None` for objects and `null`.
+fn field_value(claim: &Value) -> Option<HeaderValue> {
     let mut text = String::new();
-    match claims.value(name)? {
+    match claim {
         Value::Array(items) => {
             for (at, item) in items.iter().enumerate() {
                 if at > 0 {
@@ -179,6 +179,7 @@ fn push_encoded(text: &mut String, value: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::authn::Claims;
 
     fn claims(json: &str) -> Claims {
         Claims::parse(json.as_bytes()).unwrap()
@@ -197,7 +198,7 @@ mod tests {
             ("o", None),
             ("absent", None),
         ] {
-            let found = claim_value(&claims, claim);
+            let found = claims.field(claim, field_value);
             assert_eq!(
                 found.as_ref().map(|v| v.to_str().unwrap()),
                 value,

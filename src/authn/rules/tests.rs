@@ -457,3 +457,12 @@ fn an_assertion_is_no_access_token() {
         );
     }
 }
+
+#[test]
+fn an_old_backends_token_names_its_caller_like_any_other() {
+    let exp = NOW.seconds() + 60;
+    let payload = format!(r#"{{"user_id":7,"role":"admin","exp":{exp}}}"#);
+    let claims = hs256().verify(&forged(HEADER, &payload), NOW).unwrap();
+    assert_eq!(claims.text("sub"), Some("7"));
+    assert_eq!(claims.value("roles"), Some(&serde_json::json!(["admin"])));
+}
