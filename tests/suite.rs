@@ -8,6 +8,7 @@
 mod suite {
     mod accounts;
     mod bearers;
+    mod bounds;
     mod clients;
     mod configuration;
     mod curl;
@@ -16,7 +17,9 @@ mod suite {
     mod framing;
     mod harness;
     mod identity;
+    mod keys;
     mod limits;
+    mod listeners;
     mod lockouts;
     mod operation;
     mod operators;
