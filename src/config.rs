@@ -1,8 +1,10 @@
 //! The configuration file, from text to the program's own types.
 
+pub mod accounts;
 pub mod diagnostic;
 pub mod headers;
 pub mod log;
+pub mod passwords;
 pub mod reader;
 pub mod routes;
 pub mod tokens;

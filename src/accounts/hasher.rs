@@ -42,8 +42,12 @@ impl Default for HashSettings {
 }
 
 /// The parameters of Argon2id (RFC 9106).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Cost(Params);
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cost {
+    memory_kib: u32,
+    passes: u32,
+    lanes: u32,
+}
 
 /// The parameters are outside of what RFC 9106 §3.1 allows, or of what this program does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -53,7 +57,11 @@ pub struct NotACost;
 impl Default for Cost {
     /// The OWASP password storage cheat sheet's: 19 MiB, two passes, one lane.
     fn default() -> Self {
-        Self(Params::DEFAULT)
+        Self {
+            memory_kib: 19 * 1024,
+            passes: 2,
+            lanes: 1,
+        }
     }
 }
 
@@ -65,24 +73,32 @@ impl Cost {
 
     /// Memory in KiB (8 per lane at least, 1 GiB at most), passes (64 at most), lanes (16).
     pub fn new(memory_kib: u32, passes: u32, lanes: u32) -> Result<Self, NotACost> {
-        let params = Params::new(memory_kib, passes, lanes, Some(Params::DEFAULT_OUTPUT_LEN));
-        Self::bounded(params.map_err(|_| NotACost)?)
+        let cost = Self {
+            memory_kib,
+            passes,
+            lanes,
+        };
+        let fits = memory_kib <= Self::MAX_MEMORY_KIB
+            && passes <= Self::MAX_PASSES
+            && lanes <= Self::MAX_LANES
+            && cost.params().is_ok();
+        fits.then_some(cost).ok_or(NotACost)
     }
 
-    pub fn memory_kib(&self) -> u32 {
-        self.0.m_cost()
+    pub const fn memory_kib(self) -> u32 {
+        self.memory_kib
     }
 
-    fn bounded(params: Params) -> Result<Self, NotACost> {
-        let fits = params.m_cost() <= Self::MAX_MEMORY_KIB
-            && params.t_cost() <= Self::MAX_PASSES
-            && params.p_cost() <= Self::MAX_LANES;
-        fits.then_some(Self(params)).ok_or(NotACost)
+    pub const fn passes(self) -> u32 {
+        self.passes
     }
 
-    /// How many blocks of 1 KiB a hash of this cost works in.
-    fn blocks(&self) -> usize {
-        self.0.block_count()
+    pub const fn lanes(self) -> u32 {
+        self.lanes
+    }
+
+    fn params(self) -> Result<Params, NotACost> {
+        Params::new(self.memory_kib, self.passes, self.lanes, None).map_err(|_| NotACost)
     }
 }
 
@@ -119,8 +135,8 @@ impl Hasher {
         let (queue, crew) = pool::prepare(settings);
         let hasher = Self {
             queue: Arc::new(queue),
-            cost: settings.cost.clone(),
-            nobody: pool::unmatched(&settings.cost),
+            cost: settings.cost,
+            nobody: pool::unmatched(settings.cost),
         };
         (hasher, crew)
     }
@@ -129,7 +145,7 @@ impl Hasher {
     pub async fn hash(&self, password: &PlainPassword) -> Result<PasswordHash, HashError> {
         self.ask(|answer| Work::Hash {
             password: password.clone(),
-            cost: self.cost.clone(),
+            cost: self.cost,
             answer,
         })
         .await

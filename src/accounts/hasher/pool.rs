@@ -9,10 +9,11 @@ use argon2::password_hash::phc::{Output, ParamsString, PasswordHash as Phc, Salt
 use argon2::{Algorithm, Argon2, Block, Params, Version};
 use aws_lc_rs::constant_time;
 use tokio::sync::oneshot;
+use zeroize::Zeroizing;
 
 use super::{Cost, HashError, HashSettings, RETRY_AFTER};
 use crate::accounts::password::{PasswordHash, PlainPassword};
-use crate::secret::{self, Secret};
+use crate::secret;
 
 /// Octets of salt (RFC 9106 §3.1 recommends 16).
 const SALT: usize = 16;
@@ -105,7 +106,7 @@ pub(super) fn prepare(settings: &HashSettings) -> (Queue, Crew) {
         jobs: Arc::new(Mutex::new(taken)),
         gauges,
         threads: settings.threads.get(),
-        cost: settings.cost.clone(),
+        cost: settings.cost,
     };
     (queue, crew)
 }
@@ -114,7 +115,7 @@ impl Crew {
     /// Starts the threads; they end when the last handle is dropped.
     pub(super) fn start(self) -> std::io::Result<()> {
         for number in 0..self.threads {
-            let mut bench = Bench::new(self.cost.blocks(), Arc::clone(&self.gauges));
+            let mut bench = Bench::new(blocks(self.cost), Arc::clone(&self.gauges));
             let jobs = Arc::clone(&self.jobs);
             thread::Builder::new()
                 .name(format!("hasher-{number}"))
@@ -165,7 +166,7 @@ impl Bench {
                 password,
                 cost,
                 answer,
-            } => drop(answer.send(self.hash(&password, &cost))),
+            } => drop(answer.send(self.hash(&password, cost))),
             Work::Verify {
                 password,
                 hash,
@@ -174,10 +175,11 @@ impl Bench {
         }
     }
 
-    fn hash(&mut self, password: &PlainPassword, cost: &Cost) -> Result<PasswordHash, HashError> {
+    fn hash(&mut self, password: &PlainPassword, cost: Cost) -> Result<PasswordHash, HashError> {
         let salt: [u8; SALT] = secret::random();
-        let output = self.derive(password, &salt, cost)?;
-        write(cost, &salt, output.expose())
+        let mut output = Zeroizing::new([0; OUTPUT]);
+        self.derive(password, &salt, cost, output.as_mut_slice())?;
+        write(cost, &salt, output.as_slice())
     }
 
     fn verify(&mut self, password: &PlainPassword, hash: &PasswordHash) -> Result<bool, HashError> {
@@ -186,8 +188,9 @@ impl Bench {
         let (Some(salt), Some(output)) = (stored.salt, stored.hash) else {
             return Err(HashError::Unreadable);
         };
-        let computed = self.derive(password, salt.as_ref(), &cost)?;
-        let same = constant_time::verify_slices_are_equal(computed.expose(), output.as_bytes());
+        let mut computed = Zeroizing::new(vec![0; output.as_bytes().len()]);
+        self.derive(password, salt.as_ref(), cost, computed.as_mut_slice())?;
+        let same = constant_time::verify_slices_are_equal(&computed, output.as_bytes());
         Ok(same.is_ok())
     }
 
@@ -195,25 +198,25 @@ impl Bench {
         &mut self,
         password: &PlainPassword,
         salt: &[u8],
-        cost: &Cost,
-    ) -> Result<Secret, HashError> {
-        if self.blocks.len() < cost.blocks() {
-            self.resize(cost.blocks());
+        cost: Cost,
+        output: &mut [u8],
+    ) -> Result<(), HashError> {
+        let params = cost.params().map_err(|_| HashError::Unreadable)?;
+        if self.blocks.len() < params.block_count() {
+            self.resize(params.block_count());
         }
         self.gauges.hashes.fetch_add(1, Ordering::Relaxed);
-        let mut output = vec![0; cost.0.output_len().unwrap_or(OUTPUT)];
-        let derived = Argon2::new(Algorithm::Argon2id, Version::V0x13, cost.0.clone())
+        let derived = Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
             .hash_password_into_with_memory(
                 password.expose(),
                 salt,
-                &mut output,
+                output,
                 self.blocks.as_mut_slice(),
             );
         if self.blocks.len() > self.usual {
             self.resize(self.usual);
         }
-        derived.map_err(|_| HashError::Unreadable)?;
-        Ok(Secret::new(output))
+        derived.map_err(|_| HashError::Unreadable)
     }
 
     fn resize(&mut self, blocks: usize) {
@@ -236,21 +239,27 @@ pub(super) fn cost_of(hash: &PasswordHash) -> Result<Cost, HashError> {
         return Err(HashError::Unreadable);
     }
     let params = Params::try_from(&stored).map_err(|_| HashError::Unreadable)?;
-    Cost::bounded(params).map_err(|_| HashError::Unreadable)
+    Cost::new(params.m_cost(), params.t_cost(), params.p_cost()).map_err(|_| HashError::Unreadable)
+}
+
+/// How many blocks of 1 KiB a hash of this cost works in.
+fn blocks(cost: Cost) -> usize {
+    cost.params().map_or(0, |params| params.block_count())
 }
 
 /// A hash of this cost that no password is known to match: salt and output are random.
-pub(super) fn unmatched(cost: &Cost) -> PasswordHash {
+pub(super) fn unmatched(cost: Cost) -> PasswordHash {
     let salt: [u8; SALT] = secret::random();
     let output: [u8; OUTPUT] = secret::random();
     write(cost, &salt, &output).unwrap_or_else(|_| PasswordHash::from_phc(String::new()))
 }
 
-fn write(cost: &Cost, salt: &[u8], output: &[u8]) -> Result<PasswordHash, HashError> {
+fn write(cost: Cost, salt: &[u8], output: &[u8]) -> Result<PasswordHash, HashError> {
+    let params = cost.params().map_err(|_| HashError::Unreadable)?;
     let stored = Phc {
         algorithm: Algorithm::Argon2id.ident(),
         version: Some(Version::V0x13.into()),
-        params: ParamsString::try_from(&cost.0).map_err(|_| HashError::Unreadable)?,
+        params: ParamsString::try_from(&params).map_err(|_| HashError::Unreadable)?,
         salt: Some(Salt::new(salt).map_err(|_| HashError::Unreadable)?),
         hash: Some(Output::new(output).map_err(|_| HashError::Unreadable)?),
     };

@@ -113,7 +113,19 @@ async fn a_stored_hash_that_would_exhaust_memory_is_not_computed() {
 async fn a_hash_of_other_parameters_is_outdated() {
     let hasher = Hasher::start(&settings(1, 4)).unwrap();
     let own = hasher.hash(&password("x")).await.unwrap();
-    let dearer = pool::unmatched(&Cost::new(128, 1, 1).unwrap());
+    let dearer = pool::unmatched(Cost::new(128, 1, 1).unwrap());
     assert!(!hasher.is_outdated(&own));
     assert!(hasher.is_outdated(&dearer));
+}
+
+#[tokio::test]
+async fn a_hash_of_the_default_cost_is_up_to_date() {
+    let defaults = HashSettings {
+        threads: NonZeroUsize::MIN,
+        ..HashSettings::default()
+    };
+    let hasher = Hasher::start(&defaults).unwrap();
+    let hash = hasher.hash(&password("x")).await.unwrap();
+    assert!(hash.as_phc().starts_with("$argon2id$v=19$m=19456,t=2,p=1$"));
+    assert!(!hasher.is_outdated(&hash));
 }
