@@ -14,7 +14,7 @@ mod refusal;
 mod tests;
 
 use http::{HeaderValue, Method, Response, StatusCode, header};
-use serde_json::Value;
+use serde::Serialize;
 
 use crate::accounts::{
     ChangePasswordError, CheckError, OpenSessionError, RefreshError, RegisterError,
@@ -154,13 +154,24 @@ impl Rejection {
 
 fn in_shape(refusal: &Refusal, asked: &Asked) -> Response<Body> {
     let (kind, body) = match asked.shape {
-        Shape::Native => ("application/problem+json", native::body(refusal, asked)),
-        Shape::Praisonai => ("application/json", praisonai::body(refusal)),
-        Shape::RagModulo => ("application/json", rag_modulo::body(refusal)),
-        Shape::Plai => ("application/json", plai::body(refusal)),
-        Shape::Agentflow => ("application/json", agentflow::body(refusal, asked)),
+        Shape::Native => (
+            "application/problem+json",
+            written(&native::Problem::of(refusal, asked)),
+        ),
+        Shape::Praisonai => ("application/json", written(&praisonai::body(refusal))),
+        Shape::RagModulo => ("application/json", written(&rag_modulo::body(refusal))),
+        Shape::Plai => ("application/json", written(&plai::Error::of(refusal))),
+        Shape::Agentflow => (
+            "application/json",
+            written(&agentflow::body(refusal, asked)),
+        ),
     };
-    answer(kind, Value::to_string(&body))
+    answer(kind, body)
+}
+
+/// Texts and numbers under names: there is nothing in a refusal that JSON could not say.
+fn written(body: &impl Serialize) -> String {
+    serde_json::to_string(body).unwrap_or_default()
 }
 
 fn as_page(refusal: &Refusal, asked: &Asked) -> Response<Body> {

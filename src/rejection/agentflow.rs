@@ -133,13 +133,9 @@ fn rate_limit_message(refusal: &Refusal) -> String {
     format!("Too many requests. Limit: {requests} per {window}s. Retry after {after}s.")
 }
 
-/// `loc`, `msg` and `type` of each fault: what its schema has room for.
 fn details(refusal: &Refusal) -> Value {
-    let Some(invalid) = &refusal.invalid else {
-        return json!([]);
-    };
-    let elements = invalid.faults().iter().map(FieldFault::pydantic);
-    elements
-        .map(|element| json!({ "loc": element["loc"], "msg": element["msg"], "type": element["type"] }))
-        .collect()
+    match &refusal.invalid {
+        Some(invalid) => invalid.faults().iter().map(FieldFault::brief).collect(),
+        None => json!([]),
+    }
 }

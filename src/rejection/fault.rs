@@ -93,14 +93,9 @@ impl FieldFault {
 
     /// One element of the list that pydantic 2 makes, as FastAPI sends it.
     pub fn pydantic(&self) -> Value {
-        let loc = match self.place {
-            Place::Body => json!(["body"]),
-            Place::Field(name) => json!(["body", name]),
-            Place::Byte(at) => json!(["body", at]),
-        };
         let mut element = json!({
             "type": self.fault.kind(),
-            "loc": loc,
+            "loc": self.location(),
             "msg": self.fault.message(),
         });
         if let Some(object) = element.as_object_mut() {
@@ -112,6 +107,19 @@ impl FieldFault {
             }
         }
         element
+    }
+
+    /// What AgentFlow's schema has room for: `loc`, `msg` and `type`.
+    pub fn brief(&self) -> Value {
+        json!({ "loc": self.location(), "msg": self.fault.message(), "type": self.fault.kind() })
+    }
+
+    fn location(&self) -> Value {
+        match self.place {
+            Place::Body => json!(["body"]),
+            Place::Field(name) => json!(["body", name]),
+            Place::Byte(at) => json!(["body", at]),
+        }
     }
 
     /// One element of `errors` as RFC 9457 §3 shows it.

@@ -1,21 +1,31 @@
 //! PLai's shape: `{"error", "message", "code", "detail"}`; its chat client reads `detail`.
 
-use serde_json::{Value, json};
+use serde::Serialize;
 
 use super::refusal::{Reason, Refusal};
 
-pub(super) fn body(refusal: &Refusal) -> Value {
-    let message = message(refusal);
-    let mut body = json!({
-        "error": word(refusal.reason),
-        "message": message,
-        "code": refusal.reason.status().as_u16(),
-        "detail": message,
-    });
-    if let Some(seconds) = refusal.retry_seconds() {
-        body["retry_after"] = json!(seconds);
+#[derive(Serialize)]
+pub(super) struct Error {
+    error: &'static str,
+    message: String,
+    code: u16,
+    detail: String,
+    /// seconds
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry_after: Option<u64>,
+}
+
+impl Error {
+    pub fn of(refusal: &Refusal) -> Self {
+        let message = message(refusal);
+        Self {
+            error: word(refusal.reason),
+            detail: message.clone(),
+            message,
+            code: refusal.reason.status().as_u16(),
+            retry_after: refusal.retry_seconds(),
+        }
     }
-    body
 }
 
 /// Its word for a 401 is one, whatever the cause.

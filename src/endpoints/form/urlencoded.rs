@@ -39,7 +39,8 @@ mod tests {
 
     #[test]
     fn pairs_are_decoded_and_half_escapes_refused() {
-        let cases: &[(&str, Option<&[(&str, &str)]>)] = &[
+        type Pairs<'a> = Option<&'a [(&'a str, &'a str)]>;
+        let cases: &[(&str, Pairs<'_>)] = &[
             ("", Some(&[])),
             ("a=1&b=2", Some(&[("a", "1"), ("b", "2")])),
             ("a=1=2", Some(&[("a", "1=2")])),
