@@ -366,6 +366,16 @@ fn remembered_tokens_are_judged_by_the_rules_of_now() {
 }
 
 #[test]
+fn a_key_that_was_renamed_verifies_remembered_tokens_without_a_kid_anew() {
+    let mut bench = Bench::new();
+    let payload = format!(r#"{{"sub":"u1","exp":{}}}"#, NOW.seconds() + 60);
+    let token = jws::forge(r#"{"alg":"HS256"}"#, &payload, &material(Algorithm::Hs256));
+    assert_eq!(word(&bench.verdict(&token)), "bearer");
+    bench.tokens = rules("renamed");
+    assert_eq!(word(&bench.verdict(&token)), "bearer");
+}
+
+#[test]
 fn nobody_is_believed_when_no_news_of_revocations_has_come_for_too_long() {
     let bench = Bench::new();
     let token = bench.token(SessionId::random());

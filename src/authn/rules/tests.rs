@@ -466,3 +466,17 @@ fn an_old_backends_token_names_its_caller_like_any_other() {
     assert_eq!(claims.text("sub"), Some("7"));
     assert_eq!(claims.value("roles"), Some(&serde_json::json!(["admin"])));
 }
+
+proptest::proptest! {
+    #[test]
+    fn no_text_is_believed_or_breaks_the_reader(
+        header in "\\PC{0,60}",
+        payload in "\\PC{0,60}",
+        tail in "[A-Za-z0-9_.-]{0,80}",
+    ) {
+        let tokens = hs256();
+        proptest::prop_assert!(tokens.verify(&tail, NOW).is_err());
+        proptest::prop_assert!(tokens.verify(&forged(&header, &payload), NOW).is_err());
+        proptest::prop_assert!(tokens.verify(&forged(HEADER, &payload), NOW).is_err());
+    }
+}
