@@ -7,6 +7,8 @@ pub mod log;
 pub mod passwords;
 pub mod reader;
 pub mod routes;
+pub mod server;
+pub mod tls;
 pub mod tokens;
 pub mod units;
 pub mod upstream;
