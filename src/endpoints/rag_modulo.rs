@@ -122,7 +122,7 @@ struct User {
     email: String,
     name: String,
     uuid: String,
-    role: Option<String>,
+    role: String,
     username: Option<String>,
 }
 
@@ -133,7 +133,7 @@ struct UserinfoClaims {
     name: String,
     email: String,
     uuid: String,
-    role: Option<String>,
+    role: String,
 }
 
 #[derive(Serialize)]
@@ -141,8 +141,12 @@ struct LoggedOut {
     message: &'static str,
 }
 
-fn role(account: &Account) -> Option<String> {
-    account.roles.first().map(Role::to_string)
+/// Its clients read a text: of somebody who has no role, its own word for everybody.
+fn role(account: &Account) -> String {
+    account
+        .roles
+        .first()
+        .map_or_else(|| String::from("user"), Role::to_string)
 }
 
 async fn register(

@@ -252,6 +252,7 @@ async fn a_rag_modulo_client_gets_its_shapes() {
         ("id", &*id),
         ("uuid", &*id),
         ("username", "ann"),
+        ("role", "user"),
         ("name", "ann"),
     ] {
         assert_eq!(me.body[field], value, "{field}");
