@@ -13,6 +13,7 @@ mod suite {
     mod configuration;
     mod curl;
     mod failing_upstreams;
+    mod forgeries;
     mod forwarding;
     mod framing;
     mod harness;
@@ -21,9 +22,12 @@ mod suite {
     mod limits;
     mod listeners;
     mod lockouts;
+    mod logs;
     mod operation;
     mod operators;
+    mod origin;
     mod outages;
     mod paths;
+    mod streaming;
     mod websockets;
 }

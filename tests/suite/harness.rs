@@ -9,6 +9,7 @@ pub mod gateway;
 pub mod ports;
 pub mod process;
 pub mod raw;
+pub mod received;
 pub mod redis;
 pub mod tokens;
 pub mod upstream;

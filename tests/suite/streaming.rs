@@ -1,0 +1,212 @@
+//! Bodies while they are under way: prompt, unbuffered, and given up when either end goes.
+
+use http::Response;
+use http_body_util::BodyExt;
+
+use super::harness::upstream::response;
+use super::harness::{Config, Gateway, Upstream, body, within};
+
+async fn public(upstream: &Upstream) -> Gateway {
+    Config::new().app(upstream).start().await
+}
+
+#[tokio::test]
+async fn an_event_stream_arrives_event_by_event() {
+    let (upstream, mut exchanges) = Upstream::by_hand().await;
+    let gateway = public(&upstream).await;
+    for client in [gateway.https(), gateway.h2()] {
+        let calling = tokio::spawn(client.get("/public/events").open());
+        let exchange = exchanges.next().await;
+        let (pieces, events) = body::pieces();
+        let answer = Response::builder()
+            .header("content-type", "text/event-stream")
+            .body(events)
+            .unwrap();
+        exchange.answer(answer);
+        let (mut response, _connection) = calling.await.unwrap();
+        assert_eq!(response.headers()["content-type"], "text/event-stream");
+        for n in 0..5 {
+            // Each event is sent only when the one before has arrived: a buffer would hang here.
+            let event = format!("data: {n}\n\n");
+            assert!(pieces.send(event.clone()).await);
+            let frame = within("an event", response.body_mut().frame())
+                .await
+                .unwrap()
+                .unwrap();
+            assert_eq!(frame.into_data().unwrap(), event);
+        }
+        drop(pieces);
+        assert!(
+            within("the end", response.body_mut().frame())
+                .await
+                .is_none()
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_goes_away_ends_the_upstreams_stream() {
+    let (upstream, mut exchanges) = Upstream::by_hand().await;
+    let gateway = public(&upstream).await;
+    for client in [gateway.https(), gateway.h2()] {
+        let calling = tokio::spawn(client.get("/public/events").open());
+        let exchange = exchanges.next().await;
+        let (pieces, events) = body::pieces();
+        exchange.answer(Response::new(events));
+        let (mut response, connection) = calling.await.unwrap();
+        pieces.send("data: 1\n\n").await;
+        response.body_mut().frame().await.unwrap().unwrap();
+        drop((response, connection));
+        within("the upstream's stream is given up", async {
+            while pieces.send("data: more\n\n").await {}
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_goes_away_before_the_answer_ends_the_request() {
+    let (upstream, mut exchanges) = Upstream::by_hand().await;
+    let gateway = public(&upstream).await;
+    let mut raw = gateway.https().raw().await;
+    raw.write("GET /public/slow HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        .await;
+    let mut exchange = exchanges.next().await;
+    drop(raw);
+    exchange.abandoned().await;
+}
+
+#[tokio::test]
+async fn a_large_upload_flows_while_it_is_sent() {
+    let (upstream, mut exchanges) = Upstream::by_hand().await;
+    let gateway = Config::new()
+        .app(&upstream)
+        .route(
+            "/big/**",
+            "upstream = \"app\"\nauth = \"none\"\nmax_body = \"64MiB\"",
+        )
+        .start()
+        .await;
+    for client in [gateway.https(), gateway.h2()] {
+        let (pieces, upload) = body::pieces();
+        let calling = tokio::spawn(client.post("/big/upload").body(upload).send());
+        pieces.send(vec![7; 1000]).await;
+        let mut exchange = exchanges.next().await;
+        let first = within("the first piece", exchange.request.body_mut().frame())
+            .await
+            .unwrap()
+            .unwrap();
+        assert!(
+            !first.into_data().unwrap().is_empty(),
+            "the first piece arrives before the last is sent"
+        );
+        let sending = tokio::spawn(async move {
+            for _ in 0..256 {
+                assert!(pieces.send(vec![7; 64 * 1024]).await);
+            }
+        });
+        let mut length = 1000;
+        while let Some(frame) = exchange.request.body_mut().frame().await {
+            length += frame.unwrap().into_data().map_or(0, |data| data.len());
+        }
+        sending.await.unwrap();
+        exchange.answer(response(200, "done"));
+        calling.await.unwrap().expect(200);
+        assert!(length >= 256 * 64 * 1024, "{length}");
+    }
+}
+
+#[tokio::test]
+async fn an_upload_that_nobody_reads_is_not_taken_in_whole() {
+    let (upstream, mut exchanges) = Upstream::by_hand().await;
+    let gateway = Config::new()
+        .app(&upstream)
+        .route(
+            "/big/**",
+            "upstream = \"app\"\nauth = \"none\"\nmax_body = \"1GiB\"",
+        )
+        .start()
+        .await;
+    let (pieces, upload) = body::pieces();
+    let calling = tokio::spawn(gateway.https().post("/big/upload").body(upload).send());
+    let exchange = exchanges.next().await;
+    let mut taken = 0_usize;
+    let stuck = std::time::Duration::from_millis(500);
+    // Sockets and windows hold a few megabytes; what is not read must stop the sender soon.
+    while tokio::time::timeout(stuck, pieces.send(vec![0; 1 << 20])).await == Ok(true) {
+        taken += 1;
+        assert!(
+            taken < 64,
+            "64 MiB were taken in although the upstream read nothing"
+        );
+    }
+    drop(exchange);
+    calling.abort();
+}
+
+#[tokio::test]
+async fn trailers_pass_both_ways() {
+    let (upstream, mut exchanges) = Upstream::by_hand().await;
+    let gateway = public(&upstream).await;
+    let (pieces, upload) = body::pieces();
+    let call = gateway
+        .h2()
+        .post("/public/grpc")
+        .header("te", "trailers")
+        .body(upload);
+    let calling = tokio::spawn(call.send());
+    let exchange = exchanges.next().await;
+    assert_eq!(
+        exchange.request.headers().get("te").map(|v| v.as_bytes()),
+        Some(&b"trailers"[..])
+    );
+    let mut sum = http::HeaderMap::new();
+    sum.insert("x-sum", "1".parse().unwrap());
+    pieces.send("hello").await;
+    pieces.trailers(sum.clone()).await;
+    drop(pieces);
+    let (answering, answer) = body::pieces();
+    let head = Response::builder()
+        .header("trailer", "x-sum")
+        .body(answer)
+        .unwrap();
+    let (request, reply) = { (exchange.request, exchange.answer) };
+    let _ = reply.send(head);
+    let read = tokio::spawn(request.into_body().collect());
+    answering.send("world").await;
+    answering.trailers(sum).await;
+    drop(answering);
+    let answer = calling.await.unwrap().expect(200);
+    assert_eq!(answer.text(), "world");
+    assert_eq!(answer.trailers.unwrap()["x-sum"], "1");
+    let read = read.await.unwrap().unwrap();
+    assert_eq!(
+        read.trailers().map(|t| t["x-sum"].clone()),
+        Some("1".parse().unwrap())
+    );
+}
+
+#[tokio::test]
+async fn the_client_is_asked_for_its_body_only_when_the_request_is_wanted() {
+    let upstream = Upstream::echo().await;
+    let gateway = public(&upstream).await;
+    let request = |path: &str| {
+        format!(
+            "POST {path} HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n"
+        )
+    };
+    let mut raw = gateway.https().raw().await;
+    raw.write(request("/public/a")).await;
+    assert_eq!(raw.answer().await.status, 100);
+    raw.write("hello").await;
+    assert_eq!(raw.answer().await.status, 200);
+    assert_eq!(upstream.last().body, "hello");
+
+    let mut raw = gateway.https().raw().await;
+    raw.write(request("/private")).await;
+    assert_eq!(
+        raw.answer().await.status,
+        401,
+        "refused without asking for the body"
+    );
+}
