@@ -1,7 +1,115 @@
-//! To be written.
+//! The command line: what can be asked of the program, and how it ends.
 
+mod cert;
+mod check;
+mod demo;
+mod failure;
+mod key;
+mod operate;
+mod output;
+mod password;
+mod run;
+mod user;
+
+use std::path::PathBuf;
 use std::process::ExitCode;
 
+use clap::error::ErrorKind;
+use clap::{Args, Parser, Subcommand};
+
+/// The command line was wrong (`EX_USAGE` of sysexits.h).
+const USAGE: u8 = 64;
+
+/// An authentication gateway: TLS, accounts, tokens and limits in front of existing backends.
+#[derive(Parser)]
+#[command(name = "portcullis", version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve, until SIGTERM; SIGHUP reads the configuration and the certificates again
+    Run(ConfigFile),
+    /// Serve a demonstration on localhost, with a certificate and a backend of its own
+    Demo(demo::Demo),
+    /// Read the configuration, say everything that is wrong with it, and stop
+    Check(ConfigFile),
+    /// Show and change accounts, through the running gateway or in its database
+    User(user::User),
+    /// Keys that sign tokens
+    #[command(subcommand)]
+    Key(key::Key),
+    /// Certificates for development
+    #[command(subcommand)]
+    Cert(cert::Cert),
+}
+
+#[derive(Args)]
+struct ConfigFile {
+    /// The configuration file
+    #[arg(
+        long,
+        value_name = "FILE",
+        default_value = "/etc/portcullis/portcullis.toml",
+        global = true
+    )]
+    config: PathBuf,
+}
+
+/// Reads the command line and does what it says. Exit codes: 0, 64 (the command line is wrong),
+/// 78 (the configuration is wrong), 1 (anything else failed).
 pub fn main() -> ExitCode {
-    ExitCode::SUCCESS
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => return refuse_usage(&error),
+    };
+    let done = match arguments.command {
+        Command::Run(ConfigFile { config }) => run::run(&config),
+        Command::Demo(demo) => demo::run(&demo),
+        Command::Check(ConfigFile { config }) => check::run(&config),
+        Command::User(user) => user::run(user),
+        Command::Key(key) => key::run(&key),
+        Command::Cert(cert) => cert::run(&cert),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}
+
+/// Help and the version are asked for and end well.
+fn refuse_usage(error: &clap::Error) -> ExitCode {
+    // Nothing is left to do when the terminal is gone.
+    drop(error.print());
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => ExitCode::SUCCESS,
+        _ => ExitCode::from(USAGE),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn the_configuration_may_be_named_after_every_word() {
+        for line in [
+            "portcullis run --config f.toml",
+            "portcullis user list --config f.toml",
+            "portcullis user --config f.toml lock a@example.com",
+            "portcullis user role a@example.com admin member --config f.toml",
+        ] {
+            let parsed = Arguments::try_parse_from(line.split(' '));
+            assert!(parsed.is_ok(), "{line}: {:?}", parsed.err());
+        }
+    }
 }

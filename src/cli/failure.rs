@@ -1,0 +1,61 @@
+//! How a command fails: one message on standard error and an exit code.
+
+use std::error::Error;
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use crate::config::Diagnostics;
+
+/// The configuration is wrong (`EX_CONFIG` of sysexits.h).
+const CONFIGURATION: u8 = 78;
+
+/// Why a command did not do what it was asked.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// What is wrong stands in the configuration file.
+    Configuration(String),
+    Other(String),
+}
+
+impl Failure {
+    /// `error` with its causes.
+    pub(super) fn other(error: &dyn Error) -> Self {
+        Failure::Other(with_causes(error))
+    }
+
+    /// `error` with its causes, where changing the configuration mends it.
+    pub(super) fn configuration(error: &dyn Error) -> Self {
+        Failure::Configuration(with_causes(error))
+    }
+
+    pub(super) fn report(self) -> ExitCode {
+        let (message, code) = match self {
+            Failure::Configuration(message) => (message, ExitCode::from(CONFIGURATION)),
+            Failure::Other(message) => (message, ExitCode::FAILURE),
+        };
+        // Nothing is left to do when the terminal is gone.
+        drop(writeln!(io::stderr(), "{message}"));
+        code
+    }
+}
+
+impl From<Diagnostics> for Failure {
+    fn from(wrong: Diagnostics) -> Self {
+        Failure::Configuration(wrong.to_string())
+    }
+}
+
+fn with_causes(error: &dyn Error) -> String {
+    let mut text = format!("error: {error}");
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let cause_text = cause.to_string();
+        // Some errors name their cause themselves.
+        if !text.contains(&cause_text) {
+            text.push_str(": ");
+            text.push_str(&cause_text);
+        }
+        next = cause.source();
+    }
+    text
+}

@@ -1,0 +1,157 @@
+//! `portcullis user`: accounts, through the running gateway or in its database.
+
+use std::fmt::Write;
+
+use clap::{Args, Subcommand};
+
+use crate::admin::users::{UserAnswer, UserCommand, UserView};
+use crate::cli::ConfigFile;
+use crate::cli::failure::Failure;
+use crate::cli::{operate, output, password};
+
+#[derive(Args)]
+pub(super) struct User {
+    #[command(flatten)]
+    file: ConfigFile,
+    /// Print JSON
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+/// A USER is an id, an e-mail address or a username.
+#[derive(Subcommand)]
+enum Verb {
+    /// Add an account; its password is read from standard input
+    Add {
+        email: String,
+        #[arg(long)]
+        username: Option<String>,
+        #[arg(long)]
+        name: Option<String>,
+        /// May be given more than once
+        #[arg(long = "role", value_name = "ROLE")]
+        roles: Vec<String>,
+    },
+    /// List accounts in the order of their ids
+    List {
+        /// The id after which to go on
+        #[arg(long, value_name = "ID")]
+        after: Option<String>,
+        #[arg(long, value_name = "NUMBER")]
+        limit: Option<u32>,
+    },
+    /// Show an account and its sessions
+    Show { user: String },
+    /// Lock an account; its sessions end
+    Lock { user: String },
+    /// Make a locked or disabled account active again
+    Unlock { user: String },
+    /// Disable an account; its sessions end
+    Disable { user: String },
+    /// Delete an account and its data; its names are free again
+    Delete { user: String },
+    /// Give an account these roles and no others
+    Role {
+        user: String,
+        #[arg(value_name = "ROLE")]
+        roles: Vec<String>,
+    },
+    /// Set a password, read from standard input; the account's sessions end
+    Password { user: String },
+}
+
+pub(super) fn run(user: User) -> Result<(), Failure> {
+    let answer = operate::operate(&user.file.config, user.verb.command()?)?;
+    let text = if user.json {
+        let json = serde_json::to_string_pretty(&answer);
+        json.map_err(|error| Failure::other(&error))? + "\n"
+    } else {
+        shown(&answer)
+    };
+    output::print(&text)
+}
+
+impl Verb {
+    fn command(self) -> Result<UserCommand, Failure> {
+        Ok(match self {
+            Verb::Add {
+                email,
+                username,
+                name,
+                roles,
+            } => UserCommand::Add {
+                email,
+                password: password::read()?,
+                username,
+                name,
+                roles,
+            },
+            Verb::List { after, limit } => UserCommand::List { after, limit },
+            Verb::Show { user } => UserCommand::Show { user },
+            Verb::Lock { user } => UserCommand::Lock { user },
+            Verb::Unlock { user } => UserCommand::Unlock { user },
+            Verb::Disable { user } => UserCommand::Disable { user },
+            Verb::Delete { user } => UserCommand::Delete { user },
+            Verb::Role { user, roles } => UserCommand::Role { user, roles },
+            Verb::Password { user } => UserCommand::Password {
+                user,
+                password: password::read()?,
+            },
+        })
+    }
+}
+
+fn shown(answer: &UserAnswer) -> String {
+    match answer {
+        UserAnswer::User(user) => whole(user),
+        UserAnswer::Users(users) => users.iter().map(row).collect(),
+        UserAnswer::Deleted(id) => format!("deleted {id}\n"),
+    }
+}
+
+/// One account on one line, its fields apart by tabs.
+fn row(user: &UserView) -> String {
+    format!(
+        "{}\t{}\t{}\t{}\t{}\n",
+        user.id,
+        user.status,
+        user.email,
+        user.username.as_deref().unwrap_or("-"),
+        user.roles.join(","),
+    )
+}
+
+fn whole(user: &UserView) -> String {
+    let verified = if user.email_verified {
+        " (verified)"
+    } else {
+        ""
+    };
+    let mut text = format!(
+        "id        {}\nemail     {}{verified}\nusername  {}\nname      {}\nroles     {}\n\
+         status    {}\ncreated   {}\nupdated   {}\n",
+        user.id,
+        user.email,
+        user.username.as_deref().unwrap_or("-"),
+        user.name,
+        user.roles.join(", "),
+        user.status,
+        user.created_at,
+        user.updated_at,
+    );
+    for session in user.sessions.iter().flatten() {
+        // Writing to memory does not fail.
+        let written = writeln!(
+            text,
+            "session   {} from {}, last used {}, until {}",
+            session.device,
+            session.client.as_deref().unwrap_or("-"),
+            session.last_used_at,
+            session.expires_at,
+        );
+        debug_assert!(written.is_ok());
+    }
+    text
+}
