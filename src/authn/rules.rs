@@ -72,13 +72,6 @@ impl Tokens {
         ))
     }
 
-    /// What mints access tokens for an upstream under the ring's own signing key, for backends
-    /// that share it. A key of the upstream's own is better: it cannot sign for the others.
-    pub fn minter(&self, audience: Option<Box<str>>) -> Minter {
-        let key = Arc::clone(self.ring.signing());
-        Minter::bearer(key, audience, minter::DEFAULT_LIFETIME)
-    }
-
     /// The claims of an access token whose signature holds and which is good at `now`.
     pub fn verify(&self, token: &str, now: Timestamp) -> Result<Claims, TokenError> {
         let (claims, print) = self.open(token)?;
