@@ -27,7 +27,9 @@ mod suite {
     mod operators;
     mod origin;
     mod outages;
+    mod pages;
     mod paths;
+    mod praisonai;
     mod streaming;
     mod websockets;
 }

@@ -252,6 +252,18 @@ async fn a_refresh_token_of_two_generations_ago_ends_the_session() {
 }
 
 #[tokio::test]
+async fn a_refresh_token_that_is_used_again_after_the_grace_ends_the_session() {
+    let config = Config::new().toml("[accounts]\nrefresh_grace = \"0s\"");
+    let gateway = config.start().await;
+    let ann = register(&gateway.https(), "ann@example.com").await;
+    let first = text(&ann, "refresh_token").to_owned();
+    let second = refresh(&gateway, &first).await.expect(200).json();
+    refresh(&gateway, &first).await.expect(401);
+    let thief = text(&second, "refresh_token");
+    refresh(&gateway, thief).await.expect(401);
+}
+
+#[tokio::test]
 async fn a_refresh_token_that_was_made_up_is_refused() {
     let (_upstream, gateway) = app().await;
     let ann = register(&gateway.https(), "ann@example.com").await;

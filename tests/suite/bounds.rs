@@ -173,7 +173,7 @@ async fn an_idle_connection_is_closed_and_a_stream_is_not() {
 
 #[tokio::test]
 async fn a_body_that_trickles_is_given_up() {
-    let (_upstream, gateway) = app("body_timeout = \"300ms\"\nmin_body_rate = \"10KiB\"").await;
+    let (_upstream, gateway) = app("body_grace = \"300ms\"\nmin_body_rate = 10240").await;
     let mut raw = gateway.https().raw().await;
     raw.write("POST /public/a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000\r\n\r\nx")
         .await;

@@ -165,7 +165,7 @@ async fn the_balancers_door_is_open_to_listed_networks_only() {
     let port = ports::free();
     let config = Config::new()
         .app(&upstream)
-        .toml(&format!("[server]\ntrusted_proxies = [\"127.0.0.9/32\"]\n[[server.balancer]]\naddress = \"127.0.0.1:{port}\"\nfrom = [\"127.0.0.9/32\"]"));
+        .toml(&format!("[server]\ntrusted_proxies = [\"127.0.0.9/32\"]\nbalancer = [{{ address = \"127.0.0.1:{port}\", from = [\"127.0.0.9/32\"] }}]"));
     let _gateway = config.start().await;
     let inside = Client::http(port).from("127.0.0.9");
     let call = inside
@@ -195,7 +195,7 @@ async fn proxied() -> (Upstream, Gateway, u16) {
     let upstream = Upstream::echo().await;
     let port = ports::free();
     let config = Config::new().app(&upstream).toml(&format!(
-        "[[server.proxied]]\naddress = \"127.0.0.1:{port}\"\nfrom = [\"127.0.0.9/32\"]"
+        "[server]\nhttps = [{{ address = \"127.0.0.1:{port}\", proxy_from = [\"127.0.0.9/32\"] }}]"
     ));
     let gateway = config.start().await;
     (upstream, gateway, port)

@@ -250,7 +250,7 @@ async fn somebody_locked_out_keeps_the_sessions_that_are_open() {
 
 #[tokio::test]
 async fn a_flood_of_logins_is_turned_away_and_not_queued_without_end() {
-    let slow = "[passwords]\nmemory = \"64MiB\"\ntime = 4\nthreads = 1\nqueue = 2";
+    let slow = "[passwords]\nmemory = \"64MiB\"\npasses = 4\nthreads = 1\nqueue = 2";
     let lax = "[lockout]\nnetwork = { rate = \"1000/s\", burst = 1000 }\naccount = { rate = \"1000/s\", burst = 1000 }\n\
                pair = { rate = \"1000/s\", burst = 1000 }";
     let gateway = Config::new().toml(slow).toml(lax).start().await;

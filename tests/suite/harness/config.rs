@@ -34,9 +34,9 @@ impl Config {
             profiles = ["native", "praisonai", "rag-modulo"]
 
             [passwords]
-            policy = "compat"
+            preset = "compat"
             memory = "64KiB"
-            time = 1
+            passes = 1
 
             [[tokens.key]]
             id = "suite"
