@@ -53,8 +53,7 @@ impl Accounts {
             self.hasher().verify_nobody(password).await?;
             return Ok(None);
         };
-        let right = self.hasher().verify(password, &hash).await?;
-        if !right || account.status != Status::Active {
+        if !self.is_right(&account, &hash, password).await? {
             return Ok(None);
         }
         if self.hasher().is_outdated(&hash) {
@@ -73,8 +72,7 @@ impl Accounts {
             self.hasher().verify_nobody(&change.current).await?;
             return Err(ChangePasswordError::Wrong);
         };
-        let right = self.hasher().verify(&change.current, &hash).await?;
-        if !right || account.status != Status::Active {
+        if !self.is_right(&account, &hash, &change.current).await? {
             return Err(ChangePasswordError::Wrong);
         }
         self.rules()
@@ -92,6 +90,24 @@ impl Accounts {
         self.revoked(revoked.ok_or(ChangePasswordError::Wrong)?);
         self.note(Event::PasswordChanged, account.id, origin);
         Ok(())
+    }
+
+    /// Whether this is the password of an account that may be used, after one hash in any case.
+    async fn is_right(
+        &self,
+        account: &Account,
+        hash: &PasswordHash,
+        password: &PlainPassword,
+    ) -> Result<bool, HashError> {
+        match self.hasher().verify(password, hash).await {
+            Ok(right) => Ok(right && account.status == Status::Active),
+            // To the client the account looks like any other that the password does not fit.
+            Err(HashError::Unreadable) => {
+                tracing::error!(account = %account.id, "the stored password hash cannot be read");
+                self.hasher().verify_nobody(password).await.map(|()| false)
+            }
+            Err(error @ (HashError::Busy { .. } | HashError::Gone)) => Err(error),
+        }
     }
 
     /// Hashes a password anew with today's parameters. It is a favour: whether it succeeds does

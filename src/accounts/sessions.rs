@@ -192,11 +192,17 @@ impl Accounts {
             return Ok(0);
         }
         let ended = self.revoked(revoked);
-        let event = match which {
-            Which::Only(_) => Event::LoggedOut,
-            Which::All | Which::AllBut(_) => Event::LoggedOutEverywhere,
+        let (event, session) = match which {
+            Which::Only(session) => (Event::LoggedOut, Some(session)),
+            Which::AllBut(kept) => (Event::LoggedOutEverywhere, Some(kept)),
+            Which::All => (Event::LoggedOutEverywhere, None),
         };
-        self.note(event, account, origin);
+        self.audit().stored(&Entry {
+            event,
+            account,
+            session,
+            origin: origin.clone(),
+        });
         Ok(ended)
     }
 }

@@ -3,6 +3,8 @@
 mod accounts;
 mod audit;
 mod migrations;
+mod revocations;
+mod ring_keys;
 mod rows;
 mod sessions;
 #[cfg(test)]

@@ -1,17 +1,14 @@
-//! Sessions, revocations and the gateway's own keys in SQLite.
+//! Sessions in SQLite.
 
 use sqlx::Row;
 use sqlx::sqlite::SqliteConnection;
 
-use super::{Change, Sqlite, accounts, audit, rows};
+use super::{Change, Sqlite, accounts, audit, revocations, rows};
 use crate::accounts::audit::{Entry, Event};
 use crate::accounts::{Account, AccountId, Revocation, Session, SessionId};
 use crate::clock::Timestamp;
-use crate::secret::Secret;
-use crate::store::change::{
-    EndSessions, Ending, KeepRingKey, OpenSession, Revoked, Rotate, Rotation, Sweep, Which,
-};
-use crate::store::{RevocationNews, StoreError};
+use crate::store::StoreError;
+use crate::store::change::{EndSessions, Ending, OpenSession, Revoked, Rotate, Rotation, Which};
 
 impl Sqlite {
     pub(crate) async fn sessions(
@@ -48,48 +45,6 @@ impl Sqlite {
         .await?
         .map(|row| rows::account_id(&row, "account_id"))
         .transpose()
-    }
-
-    pub(crate) async fn revocations(&self, place: i64) -> Result<RevocationNews, StoreError> {
-        let mut news = RevocationNews {
-            revocations: Vec::new(),
-            place,
-        };
-        // One writer at a time: an id that is seen has no lower one still to come.
-        let found = sqlx::query(
-            "SELECT id, session_id, subject, issued_until, expires_at FROM revocations \
-             WHERE id > ?1 ORDER BY id",
-        )
-        .bind(place)
-        .fetch_all(&self.readers)
-        .await?;
-        for row in found {
-            news.place = row.try_get("id")?;
-            let subject: Option<String> = row.try_get("subject")?;
-            let revocation = match subject {
-                Some(subject) => Revocation::Subject {
-                    subject,
-                    until: Timestamp::from_millis(row.try_get("issued_until")?),
-                },
-                None => Revocation::Session(rows::session_id(&row, "session_id")?),
-            };
-            let forget_at = Timestamp::from_millis(row.try_get("expires_at")?);
-            news.revocations.push((revocation, forget_at));
-        }
-        Ok(news)
-    }
-
-    pub(crate) async fn ring_keys(
-        &self,
-        ring: &'static str,
-    ) -> Result<Vec<(u8, Secret)>, StoreError> {
-        sqlx::query("SELECT id, secret FROM ring_keys WHERE ring = ?1 ORDER BY id")
-            .bind(ring)
-            .fetch_all(&self.readers)
-            .await?
-            .iter()
-            .map(|row| Ok((row.try_get("id")?, Secret::new(row.try_get("secret")?))))
-            .collect()
     }
 }
 
@@ -267,63 +222,7 @@ pub(super) async fn end(
         Which::Only(_) => {}
     }
     for (revocation, forget_at) in &revoked {
-        revoke(connection, revocation, *forget_at).await?;
+        revocations::write(connection, revocation, *forget_at).await?;
     }
     Ok(revoked)
-}
-
-async fn revoke(
-    connection: &mut SqliteConnection,
-    revocation: &Revocation,
-    forget_at: Timestamp,
-) -> Result<(), StoreError> {
-    let (session, subject, until) = match revocation {
-        Revocation::Session(session) => (Some(session.to_string()), None, None),
-        Revocation::Subject { subject, until } => (None, Some(subject), Some(until.millis())),
-    };
-    sqlx::query(
-        "INSERT INTO revocations (session_id, subject, issued_until, expires_at) \
-         VALUES (?1, ?2, ?3, ?4)",
-    )
-    .bind(session)
-    .bind(subject)
-    .bind(until)
-    .bind(forget_at.millis())
-    .execute(connection)
-    .await?;
-    Ok(())
-}
-
-impl Change for KeepRingKey {
-    type Output = ();
-
-    async fn apply(&self, connection: &mut SqliteConnection) -> Result<(), StoreError> {
-        sqlx::query(
-            "INSERT INTO ring_keys (ring, id, secret, created_at) VALUES (?1, ?2, ?3, ?4) \
-             ON CONFLICT DO NOTHING",
-        )
-        .bind(self.ring)
-        .bind(self.id)
-        .bind(self.secret.expose())
-        .bind(self.at.millis())
-        .execute(connection)
-        .await?;
-        Ok(())
-    }
-}
-
-impl Change for Sweep {
-    type Output = u64;
-
-    async fn apply(&self, connection: &mut SqliteConnection) -> Result<u64, StoreError> {
-        let sessions = sqlx::query("DELETE FROM sessions WHERE expires_at < ?1")
-            .bind(self.sessions_before.millis())
-            .execute(&mut *connection)
-            .await?;
-        let revocations = sqlx::query("DELETE FROM revocations WHERE expires_at < ?1")
-            .bind(self.now.millis())
-            .execute(&mut *connection)
-            .await?;
-        Ok(sessions.rows_affected() + revocations.rows_affected())
-    }
 }

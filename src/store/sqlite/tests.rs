@@ -203,6 +203,44 @@ async fn a_transaction_that_fails_is_nobodys_success_and_the_next_one_works() {
     assert!(keys.iter().any(|(id, _)| *id == 2));
 }
 
+/// Lets the file grow no more, as on a full disk, for as long as this connection lives.
+struct FillDisk;
+
+impl Change for FillDisk {
+    type Output = ();
+
+    async fn apply(&self, connection: &mut SqliteConnection) -> Result<(), StoreError> {
+        sqlx::query("PRAGMA max_page_count = 1")
+            .fetch_all(connection)
+            .await?;
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn on_a_full_disk_writes_fail_and_reads_and_later_writes_work() {
+    let (_folder, path) = folder();
+    let store = open(&path).await;
+    store.commit(key(1)).await.unwrap();
+    store.commit(FillDisk).await.unwrap();
+    let mut written = 0;
+    let full = loop {
+        match store
+            .commit(account(&format!("a{written}@example.com")))
+            .await
+        {
+            Ok(_) => written += 1,
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(full, StoreError::Database(_)), "{full}");
+    assert_eq!(store.accounts(None, 1_000).await.unwrap().len(), written);
+    assert_eq!(store.ring_keys("test").await.unwrap().len(), 1);
+    let lasting = async { while store.commit(account("later@example.com")).await.is_err() {} };
+    let bound = Duration::from_secs(5);
+    assert!(tokio::time::timeout(bound, lasting).await.is_ok());
+}
+
 #[tokio::test]
 async fn a_closed_store_says_so_after_it_has_done_what_was_handed_in() {
     let (_folder, path) = folder();

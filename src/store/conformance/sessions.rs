@@ -1,0 +1,227 @@
+//! What every store must do with sessions, refresh tokens and revocations.
+
+use super::*;
+
+pub(super) async fn rotate(
+    store: &Store,
+    session: SessionId,
+    counter: u64,
+    at: Timestamp,
+) -> Rotation {
+    let rotate = Rotate {
+        session,
+        counter,
+        device: device(),
+        idle: IDLE,
+        grace: GRACE,
+        ending: ending(at),
+    };
+    store.commit(rotate).await.unwrap()
+}
+
+pub(super) fn is_successor(rotation: &Rotation) -> bool {
+    matches!(rotation, Rotation::Successor { .. })
+}
+
+pub(super) async fn a_refresh_token_is_good_once_and_once_more_within_the_grace(store: &Store) {
+    let ann = created(store, "ann@example.com").await;
+    let session = opened(store, &ann).await;
+    let later = T0 + Duration::from_secs(60);
+    assert!(is_successor(&rotate(store, session, 0, later).await));
+    // The second tab, with the same token, at the last moment of the grace.
+    assert!(is_successor(
+        &rotate(store, session, 0, later + GRACE).await
+    ));
+    // Both now hold the same successor.
+    let later = later + GRACE;
+    assert!(is_successor(&rotate(store, session, 1, later).await));
+    assert!(is_successor(&rotate(store, session, 1, later).await));
+}
+
+pub(super) async fn a_used_refresh_token_ends_its_session(store: &Store) {
+    let ann = created(store, "ann@example.com").await;
+    let after = T0 + Duration::from_millis(1);
+    for (rotations, shown, at) in [
+        (1, 0, after + GRACE + Duration::from_millis(1)), // the parent, after the grace
+        (2, 0, after),                                    // the grandparent, within it
+    ] {
+        let session = opened(store, &ann).await;
+        for counter in 0..rotations {
+            assert!(is_successor(&rotate(store, session, counter, after).await));
+        }
+        let Rotation::Reused { revoked, entry } = rotate(store, session, shown, at).await else {
+            panic!("a used token was not noticed");
+        };
+        assert_eq!(entry.event, Event::RefreshReused);
+        let expected = vec![(Revocation::Session(session), ending(at).forget_at)];
+        assert_eq!(revoked, expected);
+        for counter in [shown, rotations] {
+            let rotation = rotate(store, session, counter, at).await;
+            assert!(matches!(rotation, Rotation::Unknown), "{rotation:?}");
+        }
+    }
+    let session = opened(store, &ann).await;
+    let rotation = rotate(store, session, 7, after).await;
+    assert!(
+        matches!(rotation, Rotation::Unknown),
+        "a token from the future"
+    );
+    assert!(is_successor(&rotate(store, session, 0, after).await));
+    let rotation = rotate(store, SessionId::random(), 0, after).await;
+    assert!(matches!(rotation, Rotation::Unknown));
+}
+
+pub(super) async fn many_refreshes_at_one_time_rotate_once(store: &Store) {
+    let ann = created(store, "ann@example.com").await;
+    let session = opened(store, &ann).await;
+    let tasks: Vec<_> = (0..50)
+        .map(|_| {
+            let store = store.clone();
+            tokio::spawn(async move { rotate(&store, session, 0, T0).await })
+        })
+        .collect();
+    for task in tasks {
+        assert!(is_successor(&task.await.unwrap()));
+    }
+    // Had one of them rotated a second time, this would be a token from the past.
+    assert!(is_successor(&rotate(store, session, 1, T0).await));
+}
+
+pub(super) async fn sessions_expire_and_slide_up_to_their_end(store: &Store) {
+    let ann = created(store, "ann@example.com").await;
+    let session = opened(store, &ann).await;
+    let minute = Duration::from_secs(60);
+    assert_eq!(store.sessions(ann.id, T0).await.unwrap().len(), 1);
+
+    let rotation = rotate(store, session, 0, T0 + IDLE - minute).await;
+    let Rotation::Successor { expires_at, .. } = rotation else {
+        panic!("{rotation:?}");
+    };
+    assert_eq!(expires_at, T0 + 2 * IDLE - minute);
+    assert!(is_successor(
+        &rotate(store, session, 1, T0 + 2 * IDLE - 2 * minute).await
+    ));
+    let rotation = rotate(store, session, 2, T0 + 3 * IDLE - 3 * minute).await;
+    let Rotation::Successor {
+        expires_at,
+        account,
+    } = rotation
+    else {
+        panic!("{rotation:?}");
+    };
+    assert_eq!(expires_at, T0 + 3 * IDLE, "not beyond its end");
+    assert_eq!(*account, ann);
+
+    let [seen] = &store.sessions(ann.id, T0).await.unwrap()[..] else {
+        panic!("one session");
+    };
+    assert_eq!(seen.id, session);
+    assert_eq!(seen.device, device());
+    assert_eq!(seen.last_used_at, T0 + 3 * IDLE - 3 * minute);
+
+    let end = T0 + 3 * IDLE;
+    assert!(matches!(
+        rotate(store, session, 3, end).await,
+        Rotation::Expired
+    ));
+    assert!(store.sessions(ann.id, end).await.unwrap().is_empty());
+    assert_eq!(store.session_owner(session, end).await.unwrap(), None);
+    let before = end - Duration::from_millis(1);
+    assert_eq!(
+        store.session_owner(session, before).await.unwrap(),
+        Some(ann.id)
+    );
+}
+
+pub(super) async fn ended_sessions_are_revoked_and_read_in_order(store: &Store) {
+    let ann = created(store, "ann@example.com").await;
+    let bob = created(store, "bob@example.com").await;
+    let [one, two, three] = [
+        opened(store, &ann).await,
+        opened(store, &ann).await,
+        opened(store, &ann).await,
+    ];
+    let foreign = opened(store, &bob).await;
+    let end = |account: AccountId, which| EndSessions {
+        account,
+        which,
+        ending: ending(T0),
+    };
+
+    let revoked = store.commit(end(bob.id, Which::Only(one))).await.unwrap();
+    assert_eq!(revoked, vec![], "nobody ends another's session");
+    let first = store.commit(end(ann.id, Which::Only(one))).await.unwrap();
+    assert_eq!(
+        first,
+        vec![(Revocation::Session(one), ending(T0).forget_at)]
+    );
+    let again = store.commit(end(ann.id, Which::Only(one))).await.unwrap();
+    assert_eq!(again, vec![]);
+
+    let news = store.revocations(0).await.unwrap();
+    assert_eq!(news.revocations, first);
+
+    let second = store.commit(end(ann.id, Which::AllBut(two))).await.unwrap();
+    let legacy = Revocation::Subject {
+        subject: ann.id.to_string(),
+        until: T0,
+    };
+    let revoked: Vec<_> = second
+        .iter()
+        .map(|(revocation, _)| revocation.clone())
+        .collect();
+    assert_eq!(revoked, vec![Revocation::Session(three), legacy]);
+    let later = store.revocations(news.place).await.unwrap();
+    assert_eq!(later.revocations, second);
+    let nothing = store.revocations(later.place).await.unwrap();
+    assert_eq!((nothing.revocations.len(), nothing.place), (0, later.place));
+
+    assert_eq!(store.session_owner(two, T0).await.unwrap(), Some(ann.id));
+    assert_eq!(store.session_owner(three, T0).await.unwrap(), None);
+    assert_eq!(
+        store.session_owner(foreign, T0).await.unwrap(),
+        Some(bob.id)
+    );
+}
+
+pub(super) async fn what_has_expired_is_swept_away(store: &Store) {
+    let ann = created(store, "ann@example.com").await;
+    let session = opened(store, &ann).await;
+    let end = EndSessions {
+        account: ann.id,
+        which: Which::Only(session),
+        ending: ending(T0),
+    };
+    assert_eq!(store.commit(end).await.unwrap().len(), 1);
+    opened(store, &ann).await;
+    let sweep = |now| Sweep {
+        now,
+        sessions_before: now,
+    };
+    assert_eq!(store.commit(sweep(T0 + IDLE)).await.unwrap(), 0);
+    let place = store.revocations(0).await.unwrap().place;
+    assert_eq!(store.commit(sweep(T0 + 25 * IDLE)).await.unwrap(), 3);
+
+    // A place that was read once is never given to another revocation.
+    let session = opened(store, &ann).await;
+    let end = EndSessions {
+        account: ann.id,
+        which: Which::Only(session),
+        ending: ending(T0),
+    };
+    assert_eq!(store.commit(end).await.unwrap().len(), 1);
+    assert_eq!(store.revocations(place).await.unwrap().revocations.len(), 1);
+
+    let key = |secret: u8| KeepRingKey {
+        ring: "test",
+        id: 0,
+        secret: Secret::new(vec![secret]),
+        at: T0,
+    };
+    store.commit(key(1)).await.unwrap();
+    store.commit(key(2)).await.unwrap();
+    let keys = store.ring_keys("test").await.unwrap();
+    assert_eq!(keys.len(), 1);
+    assert_eq!(keys[0].1.expose(), [1], "the first key stays");
+    assert!(store.ping().await.is_ok());
+}
