@@ -34,13 +34,13 @@ impl Timestamp {
         Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
     }
 
-    /// RFC 3339 in UTC with microseconds, as the published clients read it.
+    /// RFC 3339 in UTC, always with six digits after the seconds: texts of equal length sort by time.
     pub fn rfc3339(self) -> String {
-        let nanos = i128::from(self.0) * 1_000_000;
-        OffsetDateTime::from_unix_timestamp_nanos(nanos)
-            .ok()
-            .and_then(|at| at.format(&Rfc3339).ok())
-            .unwrap_or_else(|| String::from("1970-01-01T00:00:00Z"))
+        let micros = i128::from(self.0.rem_euclid(1000)) * 1000;
+        let whole = OffsetDateTime::from_unix_timestamp(self.seconds());
+        let text = whole.ok().and_then(|at| at.format(&Rfc3339).ok());
+        let text = text.unwrap_or_else(|| String::from("1970-01-01T00:00:00Z"));
+        format!("{}.{micros:06}Z", text.trim_end_matches('Z'))
     }
 }
 
@@ -145,10 +145,10 @@ mod tests {
 
     #[test]
     fn timestamps_print_as_rfc3339_in_utc() {
-        assert_eq!(Timestamp::from_seconds(0).rfc3339(), "1970-01-01T00:00:00Z");
+        assert_eq!(Timestamp::from_seconds(0).rfc3339(), "1970-01-01T00:00:00.000000Z");
         assert_eq!(
             Timestamp::from_millis(1_500).rfc3339(),
-            "1970-01-01T00:00:01.5Z"
+            "1970-01-01T00:00:01.500000Z"
         );
     }
 }

@@ -13,5 +13,107 @@ pub mod tokens;
 pub mod units;
 pub mod upstream;
 
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::accounts::{Rules, Settings};
+use crate::authn::Tokens;
+use crate::clock::Clock;
+use crate::limit::RuleSpec;
+use crate::lockout::LockoutSettings;
+use crate::route::RouteTable;
+use crate::shared::RedisSettings;
+use crate::upstream::Upstream;
+
 pub use diagnostic::{Diagnostic, Diagnostics};
 pub use reader::{FromToml, Table, Value, Wrong};
+
+/// A configuration that can be believed: every name in it is a thing, every file in it was read.
+pub struct Config {
+    /// Sample, short and missing secrets are let through. Said loudly at start.
+    pub development: bool,
+    pub server: server::ServerSection,
+    pub tls: Option<tls::TlsSection>,
+    pub logs: log::Logs,
+    pub accounts: Settings,
+    pub rules: Rules,
+    pub tokens: Tokens,
+    pub redis: Option<RedisSettings>,
+    pub limits: Vec<RuleSpec>,
+    pub lockout: LockoutSettings,
+    pub upstreams: Vec<Arc<Upstream>>,
+    pub routes: RouteTable,
+}
+
+/// Why there is no configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    #[error("cannot read the configuration file {}: {source}", path.display())]
+    Unreadable { path: PathBuf, source: io::Error },
+    #[error(transparent)]
+    Wrong(#[from] Diagnostics),
+}
+
+impl Config {
+    /// Reads the file at `path`. Upstreams that `previous` has too keep their health and
+    /// connections.
+    ///
+    /// # Errors
+    ///
+    /// Everything that is wrong with the file, at once.
+    pub fn load(path: &Path, clock: &Clock, previous: &[Arc<Upstream>]) -> Result<Self, LoadError> {
+        let text = std::fs::read_to_string(path);
+        let text = text.map_err(|source| LoadError::Unreadable {
+            path: path.to_owned(),
+            source,
+        })?;
+        let config = reader::read(path, &text, |root| Self::read(root, clock, previous))?;
+        Ok(config)
+    }
+
+    fn read(mut root: Table<'_>, clock: &Clock, previous: &[Arc<Upstream>]) -> Option<Self> {
+        let development = root.or("development", false);
+        let server = server::read(&mut root);
+        let tls = tls::read(&mut root);
+        if !root.has("tls")
+            && server
+                .as_ref()
+                .is_some_and(server::ServerSection::needs_tls)
+        {
+            let help = "add [tls] with certificates = [{ cert = \"…\", key = \"…\" }]";
+            root.wrong_with_help("server", "an https listener needs a certificate", help);
+        }
+        let logs = log::Logs::read(root.table("log"));
+        let tokens = tokens::read(&mut root);
+        let longest_token = tokens.as_ref().map_or(Duration::ZERO, Tokens::longest_life);
+        let accounts = accounts::read(&mut root, longest_token);
+        let redis = None;
+        let limits = Vec::new();
+        let lockout = LockoutSettings::default();
+        let upstreams = upstream::read(&mut root, clock, previous);
+        let headers = headers::Headers::read(root.table("headers"), tokens.as_ref());
+        let named = routes::Named {
+            upstreams: &upstreams,
+            limits: &limits,
+            headers: &headers,
+        };
+        let routes = routes::read(&mut root, &accounts.profiles, &named);
+        root.finish();
+        Some(Self {
+            development,
+            server: server?,
+            tls,
+            logs,
+            accounts: accounts.settings,
+            rules: accounts.rules,
+            tokens: tokens?,
+            redis,
+            limits,
+            lockout,
+            upstreams,
+            routes,
+        })
+    }
+}

@@ -18,6 +18,7 @@ pub mod limit;
 pub mod lockout;
 pub mod outbound;
 pub mod pipeline;
+pub mod process;
 pub mod rejection;
 pub mod route;
 pub mod secret;

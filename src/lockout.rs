@@ -26,6 +26,22 @@ pub struct LockoutSettings {
     pub keys: usize,
 }
 
+impl Default for LockoutSettings {
+    fn default() -> Self {
+        let one = Allowance::of(
+            crate::limit::Rate::new(std::num::NonZeroU32::MIN, Duration::from_secs(60)).unwrap(),
+        );
+        Self {
+            pair: one,
+            device: one,
+            account: one,
+            network: one,
+            remember_network: Duration::from_secs(60),
+            keys: 1000,
+        }
+    }
+}
+
 /// Whether the device that tries logged in to this very account before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KnownDevice<'a> {

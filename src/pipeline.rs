@@ -74,6 +74,7 @@ impl Gateway {
     ) -> Result<Response<Body>, Rejection> {
         let mut req = Inbound::parse(account.id(), peer, req, &snapshot.trusted_proxies)?;
         account.parsed(&req);
+        self.check_certificate(&req)?;
         let found = snapshot
             .routes
             .find(&req.host, req.path.segments(), &req.method);
@@ -92,6 +93,20 @@ impl Gateway {
             .limits
             .write_headers(by_client.and(by_caller), res.headers_mut());
         Ok(res)
+    }
+
+    /// A connection that was opened for one certificate does not serve a host of another
+    /// (RFC 9110 §15.5.20). A client that named nobody in TLS is let pass.
+    fn check_certificate(&self, req: &Inbound) -> Result<(), Rejection> {
+        let Some(tls) = self.services.tls.as_ref() else {
+            return Ok(());
+        };
+        match &req.peer.server_name {
+            Some(name) if !tls.same_certificate(Some(name), req.host.name()) => {
+                Err(Rejection::Misdirected)
+            }
+            Some(_) | None => Ok(()),
+        }
     }
 
     /// Charges the limits on the client's address, before anything dear is done for it.

@@ -14,6 +14,7 @@ use crate::limit::{Limits, RuleSet};
 use crate::lockout::Lockout;
 use crate::rejection::Shape;
 use crate::route::RouteTable;
+use crate::server::Tls;
 use crate::upstream::Upstream;
 
 /// Lives as long as the process.
@@ -22,6 +23,8 @@ pub struct Services {
     pub accounts: Accounts,
     pub limits: Arc<Limits>,
     pub lockout: Lockout,
+    /// Which certificate serves which host; `None` without an https listener.
+    pub tls: Option<Tls>,
     /// The runtime for what waits: databases, Redis, the hasher, our own endpoints.
     pub control: Handle,
 }

@@ -45,6 +45,16 @@ impl Tokens {
         }
     }
 
+    /// How long a token of ours may be believed after it was issued, leeway included.
+    pub fn longest_life(&self) -> Duration {
+        let Lifetimes {
+            standard,
+            praisonai,
+            rag_modulo,
+        } = self.lifetimes;
+        standard.max(praisonai).max(rag_modulo) + self.leeway
+    }
+
     /// An access token for `claims`, valid from `now` for `lifetime`.
     pub fn issue(
         &self,

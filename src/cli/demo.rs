@@ -30,5 +30,8 @@ pub(super) fn run(demo: &Demo) -> Result<(), Failure> {
     let folder = Folder::prepare(&demo.data, ports, &Clock::system())
         .map_err(|error| Failure::other(&error))?;
     let text = demo::instructions(&folder, demo.port);
-    run::run_and_say(&folder.configuration(), || output::print(&text))
+    run::run_and_say(&folder.configuration(), |_serving| {
+        // A closed standard output does not keep the demo from serving.
+        drop(output::print(&text));
+    })
 }

@@ -4,7 +4,8 @@ use std::error::Error;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use crate::config::Diagnostics;
+use crate::config::LoadError;
+use crate::process::ProcessError;
 
 /// The configuration is wrong (`EX_CONFIG` of sysexits.h).
 const CONFIGURATION: u8 = 78;
@@ -39,9 +40,30 @@ impl Failure {
     }
 }
 
-impl From<Diagnostics> for Failure {
-    fn from(wrong: Diagnostics) -> Self {
-        Failure::Configuration(wrong.to_string())
+impl From<LoadError> for Failure {
+    fn from(error: LoadError) -> Self {
+        match error {
+            LoadError::Wrong(wrong) => Failure::Configuration(wrong.to_string()),
+            LoadError::Unreadable { .. } => Failure::configuration(&error),
+        }
+    }
+}
+
+impl From<ProcessError> for Failure {
+    fn from(error: ProcessError) -> Self {
+        match error {
+            ProcessError::Config(error) => error.into(),
+            // What changing the configuration mends, and what it does not.
+            ProcessError::Redis(_) | ProcessError::Tls(_) => Failure::configuration(&error),
+            ProcessError::Runtime(_)
+            | ProcessError::Log(_)
+            | ProcessError::AccessLog(_)
+            | ProcessError::Accounts(_)
+            | ProcessError::Bind(_)
+            | ProcessError::Admin { .. }
+            | ProcessError::Socket(_)
+            | ProcessError::Start(_) => Failure::other(&error),
+        }
     }
 }
 

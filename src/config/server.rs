@@ -29,6 +29,14 @@ pub struct ServerSection {
     pub admin_uids: Vec<u32>,
 }
 
+impl ServerSection {
+    /// Whether a listener cannot do without `[tls]`.
+    pub fn needs_tls(&self) -> bool {
+        let is_https = |listener: &Listener| matches!(listener.kind, ListenerKind::Https);
+        self.listeners.iter().any(is_https)
+    }
+}
+
 /// Reads `[server]`; its absence is reported.
 pub fn read(root: &mut Table<'_>) -> Option<ServerSection> {
     let Some(mut section) = root.table("server") else {

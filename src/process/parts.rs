@@ -1,0 +1,136 @@
+//! The parts that live as long as the process, made from a configuration and changed by a reload.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use tokio::runtime::Handle;
+
+use super::ProcessError;
+use crate::access::AccessLog;
+use crate::accounts::Accounts;
+use crate::admin::{Condition, Health};
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::config::server::ServerSection;
+use crate::config::tls::TlsSection;
+use crate::inbound::TrustedProxies;
+use crate::limit::Limits;
+use crate::lockout::Lockout;
+use crate::rejection::Shape;
+use crate::server::{self, Counters, Tls, TlsError};
+use crate::shared::{self, Redis};
+use crate::snapshot::{Services, Snapshot};
+use crate::telemetry::{Exposition, Kind, Metrics};
+
+pub(super) struct Parts {
+    pub(super) services: Arc<Services>,
+    pub(super) current: Arc<ArcSwap<Snapshot>>,
+    pub(super) access: Arc<AccessLog>,
+    pub(super) health: Health,
+}
+
+impl Parts {
+    /// Opens the log, the database and the way to Redis. The database must be there; Redis may be
+    /// away.
+    pub(super) async fn start(
+        config: Config,
+        tls: Option<Tls>,
+        (clock, metrics): (&Clock, &Metrics),
+    ) -> Result<Self, ProcessError> {
+        let control = Handle::current();
+        let access = AccessLog::start(config.logs.access.clone(), clock, metrics)?;
+        let redis = match config.redis.clone() {
+            Some(settings) => Some(Redis::start(settings, clock.clone(), &control)?),
+            None => None,
+        };
+        let accounts =
+            Accounts::open(&config.accounts, config.rules.clone(), clock.clone()).await?;
+        if let Some(redis) = &redis {
+            redis.first_answer().await;
+        }
+        let services = Services {
+            clock: clock.clone(),
+            limits: Arc::new(Limits::new(clock.clone(), redis.clone())),
+            lockout: Lockout::new(config.lockout, clock.clone(), redis.clone()),
+            accounts,
+            tls,
+            control,
+        };
+        tokio::spawn(services.accounts.clone().follow());
+        let snapshot = snapshot(config, &services);
+        Ok(Self {
+            health: watched(&services, redis),
+            current: Arc::new(ArcSwap::from_pointee(snapshot)),
+            services: Arc::new(services),
+            access: Arc::new(access),
+        })
+    }
+
+    /// Takes over everything in `config` that may change without a restart.
+    pub(super) fn adopt(&self, mut config: Config) {
+        if let (Some(tls), Some(section)) = (&self.services.tls, config.tls.take()) {
+            tls.replace(section.certificates);
+        }
+        self.services.accounts.use_rules(config.rules.clone());
+        self.services.lockout.adopt(config.lockout);
+        let snapshot = snapshot(config, &self.services);
+        self.current.store(Arc::new(snapshot));
+    }
+}
+
+/// TLS with the certificates of the configuration.
+pub(super) fn tls(section: Option<TlsSection>, clock: &Clock) -> Result<Option<Tls>, TlsError> {
+    let make = |section: TlsSection| Tls::new(section.certificates, section.oldest, clock.clone());
+    section.map(make).transpose()
+}
+
+/// What the server needs of the configuration.
+pub(super) fn settings(section: &ServerSection, tls: Option<Tls>) -> server::Settings {
+    server::Settings {
+        listeners: section.listeners.clone(),
+        tls,
+        public_url: section.public_url.clone(),
+        bounds: section.bounds.clone(),
+        proxies: section.trusted_proxies.clone(),
+    }
+}
+
+/// How connections went, as metrics.
+pub(super) fn expose_connections(counters: &Counters, out: &mut Exposition) {
+    let help = "Connections by what became of them.";
+    out.family("portcullis_connections_total", Kind::Counter, help);
+    for (what, count) in counters.named() {
+        out.sample(&[("event", what)], count);
+    }
+}
+
+fn snapshot(config: Config, services: &Services) -> Snapshot {
+    Snapshot {
+        limits: Arc::new(services.limits.rules(&config.limits)),
+        routes: config.routes,
+        tokens: Arc::new(config.tokens),
+        trusted_proxies: TrustedProxies::new(config.server.trusted_proxies),
+        upstreams: config.upstreams,
+        default_shape: Shape::default(),
+    }
+}
+
+/// What `/readyz` looks at.
+fn watched(services: &Services, redis: Option<Redis>) -> Health {
+    let health = Health::default();
+    let revocations = services.accounts.revocations().clone();
+    health.watch("database", move || {
+        let silent = revocations.staleness();
+        match silent.as_secs() {
+            0..5 => Condition::Good,
+            seconds => Condition::Degraded(format!("no answer for {seconds} s")),
+        }
+    });
+    if let Some(redis) = redis {
+        health.watch("redis", move || match redis.health() {
+            shared::Health::Local | shared::Health::Shared => Condition::Good,
+            shared::Health::Away { why, .. } => Condition::Degraded(why),
+        });
+    }
+    health
+}
