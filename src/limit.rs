@@ -1,10 +1,12 @@
 //! How often: named rules on client network, identity, route and login name.
 
 mod headers;
+mod lease;
 mod local;
 mod rule;
 mod rules;
-mod shared;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +14,7 @@ use std::time::Duration;
 use crate::accounts::LoginName;
 use crate::clock::Clock;
 use crate::inbound::ClientNet;
-use crate::shared::{Health, Keyring, Redis};
+use crate::shared::{Digest, Health, Keyring, Redis};
 
 pub use rule::{
     Allowance, Counts, InvalidRate, InvalidRuleName, KeyedOn, Rate, RuleName, RuleSpec, Scope, Step,
@@ -92,14 +94,17 @@ pub struct Exceeded {
 /// One rule's answer for one key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Verdict {
-    Admitted {
-        remaining: u32,
-        full_in: Duration,
-    },
-    Refused {
-        retry_after: Duration,
-        full_in: Duration,
-    },
+    Admitted { remaining: u32 },
+    Refused { retry_after: Duration },
+}
+
+/// Who shares a budget, as far as a rule is keyed on it.
+#[derive(Clone, Copy, Debug, Hash)]
+struct Parts<'a> {
+    client: Option<ClientNet>,
+    identity: Option<&'a str>,
+    route: Option<&'a str>,
+    login: Option<&'a str>,
 }
 
 impl Limits {
@@ -117,9 +122,7 @@ impl Limits {
     pub fn health(&self) -> Health {
         self.redis.as_ref().map_or(Health::Local, Redis::health)
     }
-}
 
-impl Limits {
     /// Charges every rule of `ids` (and those that hold everywhere) that is decided at this step.
     ///
     /// In process this never waits. With Redis it waits at most the response time-out, and not at
@@ -133,13 +136,76 @@ impl Limits {
         ids: &[RuleId],
         keys: &LimitKeys<'_>,
     ) -> Result<Admitted, Limited> {
-        let _ = (rules, ids, keys);
-        Ok(Admitted::default())
+        let mut admitted = Admitted::default();
+        for (id, rule) in rules.chosen(ids) {
+            if rule.step != keys.step() {
+                continue;
+            }
+            match rule.spec.counts {
+                Counts::Requests => {
+                    let remaining = rule.charge(&self.keyring, keys).await?;
+                    admitted = admitted.and(rule.standing(id, remaining));
+                }
+                Counts::FailedAuthentications => rule.quote(&self.keyring, keys)?,
+            }
+        }
+        Ok(admitted)
     }
 
-    /// Charges the rules that count failed authentications. Call it with [`LimitKeys::Client`].
+    /// Charges the rules that count failed authentications; `keys` is [`LimitKeys::Client`].
+    /// When one is used up, [`Limits::admit`] refuses.
     pub async fn charge_failure(&self, rules: &RuleSet, ids: &[RuleId], keys: &LimitKeys<'_>) {
-        let _ = (rules, ids, keys);
+        for (_, rule) in rules.chosen(ids) {
+            match rule.spec.counts {
+                // This request is refused already: that its rule is used up now is for the next.
+                Counts::FailedAuthentications => drop(rule.charge(&self.keyring, keys).await),
+                Counts::Requests => {}
+            }
+        }
+    }
+}
+
+impl LimitKeys<'_> {
+    fn step(&self) -> Step {
+        match self {
+            LimitKeys::Client { .. } => Step::Client,
+            LimitKeys::Caller { .. } => Step::Caller,
+            LimitKeys::Login { .. } => Step::Login,
+        }
+    }
+
+    /// The parts that `on` names. A caller without a name counts under its network, never
+    /// together with all others that have none.
+    fn parts(&self, on: KeyedOn) -> Parts<'_> {
+        let (client, route, identity, login) = match *self {
+            LimitKeys::Client { client, route } => (client, route, None, None),
+            LimitKeys::Caller {
+                client,
+                route,
+                identity,
+            } => (client, route, identity, None),
+            LimitKeys::Login {
+                client,
+                route,
+                login,
+            } => (client, route, None, Some(login.key())),
+        };
+        let identity = identity.filter(|_| on.identity);
+        let nameless = on.identity && identity.is_none();
+        Parts {
+            client: (on.client || nameless).then_some(client),
+            identity,
+            route: on.route.then_some(route),
+            login: login.filter(|_| on.login),
+        }
+    }
+}
+
+impl Parts<'_> {
+    fn digest(&self) -> Digest {
+        let client = self.client.map(|client| client.to_string());
+        let texts = [client.as_deref(), self.identity, self.route, self.login];
+        Digest::of(&texts.map(|text| text.unwrap_or_default().as_bytes()))
     }
 }
 

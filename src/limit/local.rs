@@ -11,15 +11,11 @@ use governor::{Quota, RateLimiter};
 use super::Verdict;
 use super::rule::Allowance;
 use crate::clock::Clock;
-use crate::shared::{Change, Expiring, Key, Table};
+use crate::shared::{Change, FullAt, Key, Table};
 
 /// One rule's counters in this process.
 #[derive(Debug)]
-pub(super) struct LocalLimiter {
-    limiter: RateLimiter<Cell, Cells, Steady, StateInformationMiddleware>,
-    interval: Duration,
-    burst: u32,
-}
+pub(super) struct LocalLimiter(RateLimiter<Cell, Cells, Steady, StateInformationMiddleware>);
 
 /// What is asked of a key's counter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -33,10 +29,6 @@ pub(super) enum Effect {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Cell(Key, Effect);
 
-/// The theoretical arrival time of a cell: when its budget will be full again.
-#[derive(Clone, Copy, Debug)]
-struct FullAt(u64);
-
 /// governor's state behind a fixed number of places.
 #[derive(Debug)]
 struct Cells(Table<FullAt>);
@@ -46,35 +38,22 @@ struct Steady(Clock);
 
 impl LocalLimiter {
     pub(super) fn new(allowance: Allowance, keys: usize, clock: Clock) -> Self {
-        let interval = allowance.rate.interval();
-        // Quota asks for an interval that is not zero, which a rate always has.
-        let quota = Quota::with_period(interval).unwrap_or(Quota::per_second(allowance.burst));
+        // A rate's interval is never zero, which is all that `with_period` refuses.
+        let quota = Quota::with_period(allowance.rate.interval());
+        let quota = quota.unwrap_or(Quota::per_second(allowance.burst));
         let cells = Cells(Table::with_room_for(keys));
-        Self {
-            limiter: RateLimiter::new(quota.allow_burst(allowance.burst), cells, Steady(clock)),
-            interval,
-            burst: allowance.burst.get(),
-        }
+        let quota = quota.allow_burst(allowance.burst);
+        Self(RateLimiter::new(quota, cells, Steady(clock)))
     }
 
     pub(super) fn decide(&self, key: Key, effect: Effect) -> Verdict {
-        match self.limiter.check_key(&Cell(key, effect)) {
-            Ok(state) => {
-                let remaining = state.remaining_burst_capacity();
-                let spent = self.burst.saturating_sub(remaining);
-                Verdict::Admitted {
-                    remaining,
-                    full_in: self.interval.saturating_mul(spent),
-                }
-            }
-            Err(until) => {
-                let retry_after = until.wait_time_from(self.limiter.clock().now());
-                let rest = self.interval.saturating_mul(self.burst.saturating_sub(1));
-                Verdict::Refused {
-                    retry_after,
-                    full_in: retry_after.saturating_add(rest),
-                }
-            }
+        match self.0.check_key(&Cell(key, effect)) {
+            Ok(state) => Verdict::Admitted {
+                remaining: state.remaining_burst_capacity(),
+            },
+            Err(until) => Verdict::Refused {
+                retry_after: until.wait_time_from(self.0.clock().now()),
+            },
         }
     }
 }
@@ -99,16 +78,54 @@ impl StateStore for Cells {
     }
 }
 
-impl Expiring for FullAt {
-    fn until(&self) -> u64 {
-        self.0
-    }
-}
-
 impl GovernorClock for Steady {
     type Instant = Duration;
 
     fn now(&self) -> Duration {
         self.0.steady()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Timestamp;
+    use crate::limit::Rate;
+    use crate::shared::Keyring;
+
+    fn admits(limiter: &LocalLimiter, key: Key, effect: Effect) -> bool {
+        matches!(limiter.decide(key, effect), Verdict::Admitted { .. })
+    }
+
+    #[test]
+    fn a_key_gets_its_burst_then_one_an_interval() {
+        let clock = Clock::manual(Timestamp::from_seconds(0));
+        let allowance = Allowance::of(Rate::parse("3/min").unwrap());
+        let limiter = LocalLimiter::new(allowance, 100, clock.clone());
+        let keys = Keyring::default();
+        let (one, two) = (keys.key("one"), keys.key("two"));
+        for remaining in [2, 1, 0] {
+            let verdict = limiter.decide(one, Effect::Charge);
+            assert_eq!(verdict, Verdict::Admitted { remaining });
+        }
+        let retry_after = Duration::from_secs(20);
+        let refused = Verdict::Refused { retry_after };
+        assert_eq!(limiter.decide(one, Effect::Charge), refused);
+        assert!(admits(&limiter, two, Effect::Charge));
+        clock.advance(retry_after);
+        assert!(admits(&limiter, one, Effect::Charge));
+        assert!(!admits(&limiter, one, Effect::Charge));
+    }
+
+    #[test]
+    fn a_quote_costs_nothing() {
+        let clock = Clock::manual(Timestamp::from_seconds(0));
+        let allowance = Allowance::of(Rate::parse("1/min").unwrap());
+        let limiter = LocalLimiter::new(allowance, 100, clock);
+        let key = Keyring::default().key("a");
+        assert!(admits(&limiter, key, Effect::Quote));
+        assert!(admits(&limiter, key, Effect::Quote));
+        assert!(admits(&limiter, key, Effect::Charge));
+        assert!(!admits(&limiter, key, Effect::Quote));
     }
 }

@@ -1,13 +1,18 @@
 //! The rules of one snapshot, and the counters that outlast it.
 
 use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
 
 use http::HeaderValue;
 
-use super::local::LocalLimiter;
+use super::lease::SharedLimiter;
+use super::local::{Effect, LocalLimiter};
 use super::rule::{RuleSpec, Scope, Step};
-use super::shared::SharedLimiter;
-use super::{Limits, headers};
+use super::{Admitted, Exceeded, LimitKeys, Limited, Limits, Standing, Verdict, headers};
+use crate::shared::{Away, Keyring};
+
+/// When to come back after a refusal that is not the client's doing.
+const RETRY_STRICT: Duration = Duration::from_secs(1);
 
 /// A rule's place in the snapshot's list of rules.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -103,6 +108,69 @@ impl Limits {
                 Limiter::Shared(SharedLimiter::new(spec, redis.clone(), self.clock.clone()))
             }
         }
+    }
+}
+
+impl Rule {
+    /// Charges one and says what remains.
+    pub(super) async fn charge(
+        &self,
+        keyring: &Keyring,
+        keys: &LimitKeys<'_>,
+    ) -> Result<u32, Limited> {
+        let parts = keys.parts(self.spec.keyed_on);
+        let key = keyring.key(parts);
+        let verdict = match &*self.limiter {
+            Limiter::Local(local) => Ok(local.decide(key, Effect::Charge)),
+            Limiter::Shared(shared) => shared.charge(key, || parts.digest()).await,
+        };
+        match verdict {
+            Ok(Verdict::Admitted { remaining }) => Ok(remaining),
+            Ok(Verdict::Refused { retry_after }) => Err(self.exceeded(retry_after)),
+            Err(Away) => Err(Limited::Unavailable {
+                rule: Arc::clone(&self.name),
+                retry_after: RETRY_STRICT,
+            }),
+        }
+    }
+
+    /// Refuses when a charge would be refused; charges nothing.
+    pub(super) fn quote(&self, keyring: &Keyring, keys: &LimitKeys<'_>) -> Result<(), Limited> {
+        let key = keyring.key(keys.parts(self.spec.keyed_on));
+        let verdict = match &*self.limiter {
+            Limiter::Local(local) => local.decide(key, Effect::Quote),
+            Limiter::Shared(shared) => shared.quote(key),
+        };
+        match verdict {
+            Verdict::Admitted { .. } => Ok(()),
+            Verdict::Refused { retry_after } => Err(self.exceeded(retry_after)),
+        }
+    }
+
+    pub(super) fn standing(&self, rule: RuleId, remaining: u32) -> Admitted {
+        let burst = self.spec.allowance.burst.get();
+        let spent = burst.saturating_sub(remaining);
+        Admitted {
+            tightest: Some(Standing {
+                rule,
+                burst,
+                remaining,
+                full_in: self.spec.allowance.rate.interval().saturating_mul(spent),
+            }),
+        }
+    }
+
+    fn exceeded(&self, retry_after: Duration) -> Limited {
+        let allowance = self.spec.allowance;
+        let rest = allowance.burst.get().saturating_sub(1);
+        let after = allowance.rate.interval().saturating_mul(rest);
+        Limited::Exceeded(Exceeded {
+            rule: Arc::clone(&self.name),
+            limit: allowance.burst.get(),
+            window: allowance.window(),
+            retry_after,
+            full_in: retry_after.saturating_add(after),
+        })
     }
 }
 

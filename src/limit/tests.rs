@@ -1,0 +1,373 @@
+//! What a client gets from rules: in one process, with Redis between nodes, and with Redis away.
+
+use std::num::NonZeroU32;
+
+use http::HeaderMap;
+
+use super::*;
+use crate::clock::Timestamp;
+use crate::inbound::ClientIp;
+use crate::shared::test_redis::{TestRedis, settings};
+
+const CLIENT: KeyedOn = KeyedOn {
+    client: true,
+    identity: false,
+    route: false,
+    login: false,
+};
+
+fn rule(name: &str, keyed_on: KeyedOn, rate: &str) -> RuleSpec {
+    RuleSpec {
+        name: RuleName::parse(name).unwrap(),
+        keyed_on,
+        counts: Counts::Requests,
+        allowance: Allowance::of(Rate::parse(rate).unwrap()),
+        scope: Scope::Shared,
+        keys: 1_000,
+        everywhere: true,
+    }
+}
+
+fn net(address: &str) -> ClientNet {
+    ClientIp::new(address.parse().unwrap()).network()
+}
+
+fn from(address: &str) -> LimitKeys<'static> {
+    let (client, route) = (net(address), "r");
+    LimitKeys::Client { client, route }
+}
+
+fn by<'a>(identity: Option<&'a str>, address: &str) -> LimitKeys<'a> {
+    let (client, route) = (net(address), "r");
+    LimitKeys::Caller {
+        client,
+        route,
+        identity,
+    }
+}
+
+fn local() -> (Limits, Clock) {
+    let clock = Clock::manual(Timestamp::from_seconds(0));
+    (Limits::new(clock.clone(), None), clock)
+}
+
+/// How many of `tries` requests are admitted.
+async fn admitted(limits: &Limits, rules: &RuleSet, keys: LimitKeys<'_>, tries: u32) -> u32 {
+    let mut admitted = 0;
+    for _ in 0..tries {
+        admitted += u32::from(limits.admit(rules, &[], &keys).await.is_ok());
+    }
+    admitted
+}
+
+#[tokio::test]
+async fn each_network_has_its_own_budget_and_an_ipv6_64_is_one_network() {
+    let (limits, _) = local();
+    let rules = limits.rules(&[rule("api", CLIENT, "3/min")]);
+    assert_eq!(admitted(&limits, &rules, from("192.0.2.1"), 5).await, 3);
+    assert_eq!(admitted(&limits, &rules, from("192.0.2.2"), 5).await, 3);
+    assert_eq!(admitted(&limits, &rules, from("2001:db8::1"), 5).await, 3);
+    assert_eq!(admitted(&limits, &rules, from("2001:db8::2:2"), 5).await, 0);
+    assert_eq!(
+        admitted(&limits, &rules, from("::ffff:192.0.2.1"), 5).await,
+        0
+    );
+}
+
+#[tokio::test]
+async fn anonymous_callers_do_not_share_one_budget() {
+    let (limits, _) = local();
+    let identity = KeyedOn {
+        identity: true,
+        ..KeyedOn::default()
+    };
+    let rules = limits.rules(&[rule("user", identity, "2/min")]);
+    assert_eq!(
+        admitted(&limits, &rules, by(Some("a"), "192.0.2.1"), 5).await,
+        2
+    );
+    assert_eq!(
+        admitted(&limits, &rules, by(Some("a"), "192.0.2.2"), 5).await,
+        0
+    );
+    assert_eq!(admitted(&limits, &rules, by(None, "192.0.2.1"), 5).await, 2);
+    assert_eq!(admitted(&limits, &rules, by(None, "192.0.2.2"), 5).await, 2);
+}
+
+#[tokio::test]
+async fn a_rule_is_charged_once_a_request_at_the_step_that_knows_its_key() {
+    let (limits, _) = local();
+    let both = KeyedOn {
+        identity: true,
+        ..CLIENT
+    };
+    let rules = limits.rules(&[rule("net", CLIENT, "2/min"), rule("both", both, "2/min")]);
+    for _ in 0..2 {
+        let _ = limits.admit(&rules, &[], &from("192.0.2.1")).await.unwrap();
+        let keys = by(Some("a"), "192.0.2.1");
+        let _ = limits.admit(&rules, &[], &keys).await.unwrap();
+    }
+    limits
+        .admit(&rules, &[], &from("192.0.2.1"))
+        .await
+        .unwrap_err();
+}
+
+#[tokio::test]
+async fn a_refusal_says_when_to_come_back_and_then_holds_to_it() {
+    let (limits, clock) = local();
+    let rules = limits.rules(&[rule("api", CLIENT, "2/min")]);
+    let first = limits.admit(&rules, &[], &from("192.0.2.1")).await.unwrap();
+    let mut headers = HeaderMap::new();
+    rules.write_headers(first, &mut headers);
+    assert_eq!(headers["ratelimit-policy"], "\"api\";q=2;w=60");
+    assert_eq!(headers["ratelimit"], "\"api\";r=1;t=30");
+
+    let _ = limits.admit(&rules, &[], &from("192.0.2.1")).await.unwrap();
+    clock.advance(Duration::from_millis(500));
+    let refused = limits.admit(&rules, &[], &from("192.0.2.1")).await;
+    let refused = refused.unwrap_err();
+    let mut headers = HeaderMap::new();
+    refused.write_headers(&mut headers);
+    assert_eq!(headers["retry-after"], "30");
+    assert_eq!(headers["ratelimit-policy"], "\"api\";q=2;w=60");
+    assert_eq!(headers["ratelimit"], "\"api\";r=0;t=60");
+    clock.advance(Duration::from_secs(30));
+    let _ = limits.admit(&rules, &[], &from("192.0.2.1")).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_tightest_rule_is_the_one_that_is_told() {
+    let (limits, _) = local();
+    let rules = limits.rules(&[
+        rule("wide", CLIENT, "100/min"),
+        rule("tight", CLIENT, "3/min"),
+    ]);
+    let admitted = limits.admit(&rules, &[], &from("192.0.2.1")).await.unwrap();
+    let mut headers = HeaderMap::new();
+    rules.write_headers(admitted, &mut headers);
+    assert_eq!(headers["ratelimit"], "\"tight\";r=2;t=20");
+}
+
+#[tokio::test]
+async fn a_reload_keeps_the_counters_of_a_rule_that_did_not_change() {
+    let (limits, _) = local();
+    let specs = [
+        rule("same", CLIENT, "2/min"),
+        rule("other", CLIENT, "9/min"),
+    ];
+    let before = limits.rules(&specs);
+    assert_eq!(admitted(&limits, &before, from("192.0.2.1"), 2).await, 2);
+    let moved = [rule("new", CLIENT, "9/min"), rule("same", CLIENT, "2/min")];
+    let after = limits.rules(&moved);
+    assert_eq!(admitted(&limits, &after, from("192.0.2.1"), 2).await, 0);
+    let changed = limits.rules(&[rule("same", CLIENT, "5/min")]);
+    assert_eq!(admitted(&limits, &changed, from("192.0.2.1"), 9).await, 5);
+}
+
+#[tokio::test]
+async fn refused_credentials_use_up_a_budget_that_good_ones_do_not() {
+    let (limits, _) = local();
+    let failures = RuleSpec {
+        counts: Counts::FailedAuthentications,
+        ..rule("failures", CLIENT, "2/min")
+    };
+    let rules = limits.rules(&[failures]);
+    assert_eq!(admitted(&limits, &rules, from("192.0.2.1"), 50).await, 50);
+    for _ in 0..2 {
+        limits.charge_failure(&rules, &[], &from("192.0.2.1")).await;
+    }
+    assert_eq!(admitted(&limits, &rules, from("192.0.2.1"), 5).await, 0);
+    assert_eq!(admitted(&limits, &rules, from("192.0.2.2"), 5).await, 5);
+}
+
+#[tokio::test]
+async fn a_named_rule_holds_where_it_is_named_only() {
+    let (limits, _) = local();
+    let named = RuleSpec {
+        everywhere: false,
+        ..rule("api", CLIENT, "1/min")
+    };
+    let rules = limits.rules(&[named]);
+    let api = rules.find("api").unwrap();
+    let keys = from("192.0.2.1");
+    assert_eq!(admitted(&limits, &rules, keys, 5).await, 5);
+    let _ = limits.admit(&rules, &[api], &keys).await.unwrap();
+    limits.admit(&rules, &[api], &keys).await.unwrap_err();
+}
+
+async fn node(server: &TestRedis) -> Limits {
+    let clock = Clock::manual(Timestamp::from_seconds(0));
+    Limits::new(clock, Some(server.connect().await))
+}
+
+#[tokio::test]
+async fn two_nodes_share_one_small_budget_exactly() {
+    let server = TestRedis::start().await;
+    let (one, two) = (node(&server).await, node(&server).await);
+    let specs = [rule("api", CLIENT, "10/d")];
+    let (rules_one, rules_two) = (one.rules(&specs), two.rules(&specs));
+    let keys = from("192.0.2.1");
+    let mut admitted = 0;
+    for _ in 0..10 {
+        let (first, second) = tokio::join!(
+            one.admit(&rules_one, &[], &keys),
+            two.admit(&rules_two, &[], &keys)
+        );
+        admitted += u32::from(first.is_ok()) + u32::from(second.is_ok());
+    }
+    assert_eq!(admitted, 10);
+}
+
+#[tokio::test]
+async fn a_large_budget_is_leased_and_still_never_exceeded() {
+    let server = TestRedis::start().await;
+    let (one, two) = (node(&server).await, node(&server).await);
+    let specs = [rule("api", CLIENT, "100/d")];
+    let (rules_one, rules_two) = (one.rules(&specs), two.rules(&specs));
+    let keys = from("192.0.2.1");
+    let before = commands(&server);
+    let first = admitted(&one, &rules_one, keys, 45).await;
+    let second = admitted(&two, &rules_two, keys, 100).await;
+    assert_eq!(first, 45);
+    // one holds five more of its fifth lease of ten
+    assert_eq!(second, 50);
+    assert_eq!(admitted(&one, &rules_one, keys, 50).await, 5);
+    let asked = commands(&server) - before;
+    assert!(asked < 40, "{asked} commands for 195 requests");
+}
+
+fn commands(server: &TestRedis) -> u64 {
+    let stats = server.command(&["INFO", "commandstats"]);
+    let line = stats
+        .lines()
+        .find(|line| line.starts_with("cmdstat_evalsha"));
+    let calls = line.and_then(|line| line.split(['=', ',']).nth(1));
+    calls.and_then(|calls| calls.parse().ok()).unwrap_or(0)
+}
+
+/// Settings under which one of two nodes finds out within 100 ms that Redis hangs.
+fn impatient(server: &TestRedis) -> crate::shared::RedisSettings {
+    crate::shared::RedisSettings {
+        nodes: NonZeroU32::new(2).unwrap(),
+        response_timeout: Duration::from_millis(100),
+        ..settings(server.port())
+    }
+}
+
+/// Far longer than a recovery takes on a loaded machine: a test that fails must end.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+async fn becomes_shared(redis: &Redis) {
+    let shared = redis.health_becomes(|health| *health == Health::Shared);
+    let waited = tokio::time::timeout(PATIENCE, shared).await;
+    waited.unwrap_or_else(|_| panic!("redis is {:?}", redis.health()));
+}
+
+async fn becomes_away(redis: &Redis) {
+    let away = redis.health_becomes(|health| matches!(health, Health::Away { .. }));
+    let waited = tokio::time::timeout(PATIENCE, away).await;
+    waited.unwrap_or_else(|_| panic!("redis is {:?}", redis.health()));
+}
+
+async fn impatient_node(server: &TestRedis) -> Limits {
+    let redis = server.dial(impatient(server));
+    becomes_shared(&redis).await;
+    Limits::new(Clock::manual(Timestamp::from_seconds(0)), Some(redis))
+}
+
+#[tokio::test]
+async fn while_redis_is_dead_each_node_counts_its_share_and_then_recovers_by_itself() {
+    let mut server = TestRedis::start().await;
+    let limits = impatient_node(&server).await;
+    let rules = limits.rules(&[rule("api", CLIENT, "10/d")]);
+    let keys = from("192.0.2.1");
+    server.kill();
+    assert_eq!(admitted(&limits, &rules, keys, 20).await, 5);
+    assert!(matches!(limits.health(), Health::Away { .. }));
+    server.restart();
+    let redis = limits.redis.as_ref().unwrap();
+    becomes_shared(redis).await;
+    assert_eq!(admitted(&limits, &rules, keys, 20).await, 10);
+}
+
+#[tokio::test]
+async fn a_hung_redis_costs_one_time_out_and_not_one_a_request() {
+    let server = TestRedis::start().await;
+    let limits = impatient_node(&server).await;
+    let rules = limits.rules(&[rule("api", CLIENT, "1000000/d")]);
+    server.hang();
+    let clock = Clock::system();
+    for client in 0..200 {
+        let keys = from(&format!("192.0.2.{client}"));
+        let _ = limits.admit(&rules, &[], &keys).await.unwrap();
+    }
+    // one wait of 100 ms; 200 of them would be 20 s
+    assert!(clock.steady() < Duration::from_secs(5));
+    assert!(matches!(limits.health(), Health::Away { .. }));
+    server.wake();
+    let redis = limits.redis.as_ref().unwrap();
+    becomes_shared(redis).await;
+}
+
+#[tokio::test]
+async fn a_redis_that_takes_no_writes_is_away() {
+    let server = TestRedis::start().await;
+    let limits = impatient_node(&server).await;
+    let redis = limits.redis.as_ref().unwrap();
+    let rules = limits.rules(&[rule("api", CLIENT, "10/d")]);
+    server.command(&["REPLICAOF", "127.0.0.1", "1"]);
+    assert_eq!(admitted(&limits, &rules, from("192.0.2.1"), 20).await, 5);
+    becomes_away(redis).await;
+    server.command(&["REPLICAOF", "NO", "ONE"]);
+    becomes_shared(redis).await;
+    server.command(&["CONFIG", "SET", "maxmemory", "1"]);
+    becomes_away(redis).await;
+    server.command(&["CONFIG", "SET", "maxmemory", "0"]);
+    becomes_shared(redis).await;
+}
+
+#[tokio::test]
+async fn a_strict_rule_answers_unavailable_while_redis_is_away() {
+    let mut server = TestRedis::start().await;
+    let limits = impatient_node(&server).await;
+    let strict = RuleSpec {
+        scope: Scope::Strict,
+        ..rule("api", CLIENT, "10/d")
+    };
+    let rules = limits.rules(&[strict]);
+    let keys = from("192.0.2.1");
+    let _ = limits.admit(&rules, &[], &keys).await.unwrap();
+    server.kill();
+    let refused = limits.admit(&rules, &[], &keys).await.unwrap_err();
+    assert!(matches!(refused, Limited::Unavailable { .. }));
+}
+
+#[tokio::test]
+async fn a_redis_killed_while_requests_fly_fails_none_of_them() {
+    let mut server = TestRedis::start().await;
+    let limits = Arc::new(impatient_node(&server).await);
+    let rules = Arc::new(limits.rules(&[rule("api", CLIENT, "2/d")]));
+    let mut flying = tokio::task::JoinSet::new();
+    for at in 0..200_u16 {
+        let (limits, rules) = (Arc::clone(&limits), Arc::clone(&rules));
+        flying.spawn(async move {
+            let keys = from(&format!("10.0.{}.{}", at / 250, at % 250));
+            limits.admit(&rules, &[], &keys).await.is_ok()
+        });
+    }
+    tokio::task::yield_now().await;
+    server.kill();
+    assert!(flying.join_all().await.into_iter().all(|admitted| admitted));
+}
+
+#[tokio::test]
+async fn a_gateway_starts_while_redis_is_away() {
+    let mut server = TestRedis::start().await;
+    server.kill();
+    let redis = server.dial(impatient(&server));
+    redis.first_answer().await;
+    assert!(matches!(redis.health(), Health::Away { .. }));
+    server.restart();
+    becomes_shared(&redis).await;
+}
