@@ -12,6 +12,7 @@ mod suite {
     mod clients;
     mod configuration;
     mod curl;
+    mod demo;
     mod failing_upstreams;
     mod forgeries;
     mod forwarding;
@@ -30,6 +31,7 @@ mod suite {
     mod pages;
     mod paths;
     mod praisonai;
+    mod refreshing;
     mod streaming;
     mod websockets;
 }

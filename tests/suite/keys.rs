@@ -16,8 +16,7 @@ const ALGORITHMS: [&str; 11] = [
 /// Makes a key with the program itself.
 fn generate(folder: &Path, algorithm: &str, file: &str) {
     let output = portcullis()
-        .args(["key", "generate", algorithm, "--out", file])
-        .current_dir(folder)
+        .args(["key", "generate", "--algorithm", algorithm])
         .output()
         .unwrap();
     assert!(
@@ -25,6 +24,7 @@ fn generate(folder: &Path, algorithm: &str, file: &str) {
         "{algorithm}: {}",
         String::from_utf8_lossy(&output.stderr)
     );
+    std::fs::write(folder.join(file), output.stdout).unwrap();
 }
 
 async fn signing_with(upstream: &Upstream, algorithm: &str) -> Gateway {

@@ -2,8 +2,18 @@
 
 use serde_json::json;
 
-use super::accounts::{PASSWORD, app, login, register, text};
-use super::harness::{Gateway, within};
+use super::accounts::{PASSWORD, login, register, text};
+use super::harness::{Config, Gateway, Upstream, within};
+
+/// A gateway with a socket for its operators.
+async fn app() -> (Upstream, Gateway) {
+    let upstream = Upstream::echo().await;
+    let config = Config::new()
+        .app(&upstream)
+        .toml("[server]\nadmin_socket = \"admin.sock\"");
+    let gateway = config.start().await;
+    (upstream, gateway)
+}
 
 #[track_caller]
 fn user(gateway: &Gateway, words: &[&str]) -> String {
@@ -132,4 +142,38 @@ async fn an_unknown_account_and_a_wrong_word_are_said_and_change_nothing() {
     assert!(!output.stderr.is_empty());
     let output = gateway.command(&["user", "dissable", "nobody@example.com"]);
     assert_eq!(output.status.code(), Some(64), "{output:?}");
+}
+
+#[tokio::test]
+async fn a_command_without_a_socket_works_on_the_database_and_is_noticed() {
+    let (_upstream, gateway) = super::accounts::app().await;
+    let ann = register(&gateway.https(), "ann@example.com").await;
+    user(&gateway, &["disable", "ann@example.com"]);
+    becomes(&gateway, text(&ann, "access_token"), 401).await;
+}
+
+#[tokio::test]
+async fn an_account_is_added_with_a_password_from_standard_input() {
+    use std::io::Write;
+    use std::process::Stdio;
+
+    let (_upstream, gateway) = app().await;
+    let mut command = super::harness::gateway::portcullis();
+    command.args([
+        "user",
+        "add",
+        "ann@example.com",
+        "--role",
+        "admin",
+        "--config",
+        "portcullis.toml",
+    ]);
+    command
+        .current_dir(gateway.folder())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    writeln!(child.stdin.take().unwrap(), "{PASSWORD}").unwrap();
+    assert!(child.wait().unwrap().success());
+    login(&gateway.https(), "ann@example.com").await;
 }
