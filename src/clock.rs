@@ -145,7 +145,10 @@ mod tests {
 
     #[test]
     fn timestamps_print_as_rfc3339_in_utc() {
-        assert_eq!(Timestamp::from_seconds(0).rfc3339(), "1970-01-01T00:00:00.000000Z");
+        assert_eq!(
+            Timestamp::from_seconds(0).rfc3339(),
+            "1970-01-01T00:00:00.000000Z"
+        );
         assert_eq!(
             Timestamp::from_millis(1_500).rfc3339(),
             "1970-01-01T00:00:01.500000Z"

@@ -4,6 +4,7 @@ pub mod accounts;
 pub mod diagnostic;
 pub mod headers;
 pub mod log;
+pub mod operator;
 pub mod passwords;
 pub mod reader;
 pub mod routes;
@@ -28,6 +29,7 @@ use crate::shared::RedisSettings;
 use crate::upstream::Upstream;
 
 pub use diagnostic::{Diagnostic, Diagnostics};
+pub use operator::OperatorConfig;
 pub use reader::{FromToml, Table, Value, Wrong};
 
 /// A configuration that can be believed: every name in it is a thing, every file in it was read.

@@ -1,3 +1,5 @@
+//! What a request leaves in the log and in the numbers.
+
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};

@@ -2,9 +2,47 @@
 
 use std::path::Path;
 
-use crate::admin::users::{UserAnswer, UserCommand};
+use crate::accounts::{Accounts, Origin};
+use crate::admin::client::{self, ClientError};
+use crate::admin::users::{self, UserAnswer, UserCommand};
 use crate::cli::failure::Failure;
+use crate::clock::Clock;
+use crate::config::OperatorConfig;
 
-pub(super) fn operate(_config: &Path, _command: UserCommand) -> Result<UserAnswer, Failure> {
-    Err(Failure::Other(String::from("error: not built in yet")))
+/// Has `command` carried out by the gateway that serves the admin socket; when none does, in the
+/// database, which a gateway on the same database notices within a second.
+pub(super) fn operate(config: &Path, command: UserCommand) -> Result<UserAnswer, Failure> {
+    let config = OperatorConfig::load(config)?;
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::other(&error))?
+        .block_on(carry_out(config, command))
+}
+
+async fn carry_out(config: OperatorConfig, command: UserCommand) -> Result<UserAnswer, Failure> {
+    if let Some(socket) = &config.socket {
+        match client::command(socket, &command).await {
+            Ok(answer) => return Ok(answer),
+            Err(ClientError::Absent) => {}
+            Err(error) => return Err(Failure::other(&error)),
+        }
+    }
+    let accounts = Accounts::open(&config.settings, config.rules, Clock::system())
+        .await
+        .map_err(|error| Failure::other(&error))?;
+    let done = users::perform(&accounts, &Origin::operator(whoami()), command).await;
+    accounts.close().await;
+    done.map_err(|error| Failure::other(&error))
+}
+
+/// The user who runs the command, for the audit log.
+fn whoami() -> String {
+    use std::os::unix::fs::MetadataExt;
+    // The kernel makes `/proc/self` the process's own.
+    match std::fs::metadata("/proc/self") {
+        Ok(own) => format!("uid {}", own.uid()),
+        Err(_) => String::from("unknown"),
+    }
 }

@@ -1,3 +1,5 @@
+//! What a scrape gets.
+
 use std::time::Duration;
 
 use super::*;

@@ -1,0 +1,71 @@
+//! The little of a configuration that an operator's command needs: the way to the accounts.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::accounts::{Rules, Settings};
+use crate::config::{LoadError, Table, accounts, reader};
+
+/// No access token lives longer: a command does not read the signing keys, which it may not be
+/// allowed to, and so does not know how long a revocation must be kept.
+const LONGEST_TOKEN: Duration = Duration::from_secs(401 * 24 * 60 * 60);
+
+/// Where accounts can be operated on: by the gateway that serves `socket`, or in the database.
+pub struct OperatorConfig {
+    pub socket: Option<PathBuf>,
+    pub settings: Settings,
+    pub rules: Rules,
+}
+
+impl OperatorConfig {
+    /// Reads `[server] admin_socket`, `[accounts]` and `[passwords]` of the file at `path`, and
+    /// nothing else: secrets that are credentials of the service are out of a command's reach.
+    ///
+    /// # Errors
+    ///
+    /// Everything that is wrong with these sections, at once.
+    pub fn load(path: &Path) -> Result<Self, LoadError> {
+        let text = std::fs::read_to_string(path).map_err(|source| LoadError::Unreadable {
+            path: path.to_owned(),
+            source,
+        })?;
+        Ok(reader::read(path, &text, Self::read)?)
+    }
+
+    fn read(mut root: Table<'_>) -> Option<Self> {
+        let socket = root
+            .table("server")
+            .and_then(|mut server| server.optional::<PathBuf>("admin_socket"));
+        let section = accounts::read(&mut root, LONGEST_TOKEN);
+        Some(Self {
+            socket,
+            settings: section.settings,
+            rules: section.rules,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::Database;
+
+    #[test]
+    fn a_command_reads_the_way_to_the_accounts_and_no_secret() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("p.toml");
+        let text = "[server]\nhttps = [\"0.0.0.0:1\"]\nadmin_socket = \"a.sock\"\n\
+                    [accounts]\ndatabase = \"sqlite:a.db\"\n\
+                    [[tokens.key]]\nid = \"k\"\nsecret = { credential = \"out-of-reach\" }\n";
+        std::fs::write(&file, text).unwrap();
+        let config = OperatorConfig::load(&file).unwrap();
+        assert_eq!(config.socket, Some(folder.path().join("a.sock")));
+        assert_eq!(
+            config.settings.database,
+            Database::Sqlite(folder.path().join("a.db"))
+        );
+        std::fs::write(&file, "[accounts]\ndatabsae = \"sqlite:a.db\"\n").unwrap();
+        let wrong = OperatorConfig::load(&file).err().unwrap().to_string();
+        assert!(wrong.contains("did you mean `database`?"), "{wrong}");
+    }
+}
