@@ -18,8 +18,6 @@ use crate::clock::timer_now;
 
 /// Requests that the client may take back while it takes back more than it lets us answer.
 const ABANDONED: u64 = 100;
-/// How long a connection that we close may take to say goodbye.
-const FAREWELL: Duration = Duration::from_secs(5);
 
 /// Which deadline a connection missed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,9 +53,10 @@ impl Deadlines {
         }
     }
 
-    /// From now on the connection has a few seconds to end.
+    /// From now on the connection has as long to end as it has to take what we send: the last of an
+    /// answer may still be on its way.
     pub(super) fn begin_farewell(&mut self) {
-        self.farewell = Some(timer_now() + FAREWELL);
+        self.farewell = Some(timer_now() + self.write);
     }
 
     /// Ready with the deadline that was missed.

@@ -135,7 +135,8 @@ impl Delivery {
         self.handed_out.get().then(|| self.pieces.get())
     }
 
-    fn hand_out(&self) {
+    /// A piece is the client's to take.
+    pub(super) fn hand_out(&self) {
         self.pieces.set(self.pieces.get() + 1);
         self.handed_out.set(true);
     }

@@ -81,3 +81,39 @@ async fn deliver(
     })
     .await
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMIT: Duration = Duration::from_secs(10);
+
+    /// What becomes of a stream that hands out a piece `count` times, each taken after `pause`.
+    async fn delivered(count: u32, pause: Duration) -> bool {
+        let delivery = Delivery::default();
+        let stream = async {
+            for _ in 0..count {
+                delivery.hand_out();
+                tokio::time::sleep(pause).await;
+            }
+        };
+        deliver(stream, &delivery, LIMIT).await
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_is_given_up_when_one_piece_is_not_taken() {
+        assert!(!delivered(1, LIMIT * 2).await);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_slow_stream_goes_on_as_long_as_pieces_are_taken() {
+        assert!(delivered(10, LIMIT / 2).await);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_quiet_stream_is_not_a_stuck_one() {
+        let delivery = Delivery::default();
+        let stream = tokio::time::sleep(LIMIT * 100);
+        assert!(deliver(stream, &delivery, LIMIT).await);
+    }
+}
