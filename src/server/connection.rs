@@ -18,7 +18,7 @@ use tokio_rustls::TlsAcceptor;
 use super::Serve;
 use super::deadlines::{Deadlines, Expired};
 use super::drain::Stage;
-use super::exchange::{AnswerBody, Closing, Delivery, Exchange};
+use super::exchange::{AnswerBody, Delivery, Exchange};
 use super::executor::StreamExecutor;
 use super::io::{Io, Socket, Stream, Wire};
 use super::listener::{Plan, Speaks};
@@ -258,11 +258,7 @@ impl<S: Serve> Client<S> {
                     worker.service.serve(self.peer.clone(), request).await
                 }
             };
-            let closing = match worker.draining.get() {
-                true => Closing::AfterThis,
-                false => Closing::No,
-            };
-            Ok(exchange.answer(response, delivery, closing))
+            Ok(exchange.answer(response, delivery, worker.closing.get()))
         }
     }
 

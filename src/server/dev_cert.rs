@@ -90,7 +90,8 @@ impl DevCertificate {
 
     /// Whether the three files belong together and are valid at `time`.
     fn is_good(&self, time: Timestamp) -> bool {
-        self.verify(time).is_some() && super::Certificates::load(&[self.files.clone()]).is_ok()
+        self.verify(time).is_some()
+            && super::Certificates::load(std::slice::from_ref(&self.files)).is_ok()
     }
 
     fn verify(&self, time: Timestamp) -> Option<()> {

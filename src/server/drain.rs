@@ -3,10 +3,11 @@
 use tokio::sync::watch;
 use tokio::time::timeout;
 
+use super::exchange::Closing;
 use super::worker::Workers;
 
 /// How far the server has come with stopping. Stages follow each other in this order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stage {
     Serving,
     /// HTTP/2 is told to go away; HTTP/1.1 is told `Connection: close` with its next answer.
@@ -15,6 +16,15 @@ pub(super) enum Stage {
     ClosingIdle,
     /// What is still open is dropped.
     Cutting,
+}
+
+impl Stage {
+    pub(super) fn closing(self) -> Closing {
+        match self {
+            Stage::Serving => Closing::No,
+            Stage::Draining | Stage::ClosingIdle | Stage::Cutting => Closing::AfterThis,
+        }
+    }
 }
 
 /// How a drain went.

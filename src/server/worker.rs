@@ -17,6 +17,7 @@ use super::Serve;
 use super::connection;
 use super::counters::Counters;
 use super::drain::{DrainControl, Stage};
+use super::exchange::Closing;
 use super::listener::Plan;
 use super::redirect::Redirect;
 use super::settings::{Bounds, Settings};
@@ -44,7 +45,8 @@ pub(super) struct Worker<S> {
     pub(super) service: S,
     pub(super) shared: Arc<Shared>,
     pub(super) handshakes: Semaphore,
-    pub(super) draining: Cell<bool>,
+    /// Whether HTTP/1.1 connections end with their next answer.
+    pub(super) closing: Cell<Closing>,
     /// The worker's own copy: its connections share no lock with another worker's.
     pub(super) stage: watch::Receiver<Stage>,
 }
@@ -210,7 +212,7 @@ async fn run<S: Serve>(
         service,
         handshakes: Semaphore::new(shared.bounds.handshakes),
         shared,
-        draining: Cell::new(false),
+        closing: Cell::new(Closing::No),
         stage: own_stage.subscribe(),
     });
     loop {
@@ -221,7 +223,7 @@ async fn run<S: Serve>(
                 if changed.is_err() || now == Stage::Cutting {
                     return;
                 }
-                worker.draining.set(now > Stage::Serving);
+                worker.closing.set(now.closing());
                 own_stage.send_replace(now);
             }
             Some(message) = mailbox.recv() => match message {
