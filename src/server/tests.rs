@@ -46,11 +46,11 @@ struct Gate {
     served: Arc<AtomicU64>,
 }
 
-/// Answers `/hello`, `/hold` (when the gate opens), `/upload`, `/big`, `/panic`.
+/// Answers `/hello`, `/hold` (when the gate opens), `/upload`, `/big`, `/panic`; echoes in `/tunnel`.
 struct Handler(Gate);
 
 impl Serve for Handler {
-    async fn serve(&self, peer: Peer, request: Request<ClientBody>) -> Response<Body> {
+    async fn serve(&self, peer: Peer, mut request: Request<ClientBody>) -> Response<Body> {
         self.0.served.fetch_add(1, Ordering::Relaxed);
         let mut response = Response::builder()
             .header("peer", peer.address.to_string())
@@ -75,6 +75,23 @@ impl Serve for Handler {
                 }
             },
             "/big" => Body::from(Bytes::from(vec![b'x'; 64 << 20])),
+            "/tunnel" => {
+                let tunnel = hyper::upgrade::on(&mut request);
+                tokio::task::spawn_local(async move {
+                    let mut tunnel = TokioIo::new(tunnel.await.unwrap());
+                    let mut word = [0; 5];
+                    while tunnel.read_exact(&mut word).await.is_ok() {
+                        tunnel.write_all(&word).await.unwrap();
+                    }
+                });
+                if request.version() == http::Version::HTTP_11 {
+                    response = response
+                        .status(StatusCode::SWITCHING_PROTOCOLS)
+                        .header("connection", "upgrade")
+                        .header("upgrade", "echo");
+                }
+                Body::Empty
+            }
             "/panic" => panic!("the handler was asked to panic"),
             _ => Body::from(String::from("hello")),
         };

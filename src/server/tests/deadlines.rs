@@ -94,8 +94,7 @@ async fn a_request_under_way_is_not_idle() {
     server.begun(2).await;
     // A connection that came later is closed as idle: so much time has passed for the others too.
     for _ in 0..2 {
-        let mut later = server.tls(&[b"http/1.1"]).await;
-        read_to_end(&mut later).await;
+        idle_time_passes(&server).await;
     }
     server.gate.open.send_replace(true);
     let (one, two) = within(held).await.unwrap();
@@ -179,5 +178,57 @@ async fn a_client_that_never_opens_its_window_is_cut_off() {
         }
     };
     assert!(matches!(end, Some(Err(_))), "{end:?}");
+    server.emptied().await;
+}
+
+/// Waits until the server has closed a connection as idle that came later than all others.
+async fn idle_time_passes(server: &TestServer) {
+    let mut later = server.tls(&[b"http/1.1"]).await;
+    read_to_end(&mut later).await;
+}
+
+#[tokio::test]
+async fn a_tunnel_is_not_idle_and_keeps_its_place() {
+    let server = TestServer::start(Bounds {
+        idle_time: SHORT,
+        ..Bounds::default()
+    });
+    let mut one = server.tls(&[b"http/1.1"]).await;
+    let request = "GET /tunnel HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\n";
+    one.write_all(request.as_bytes()).await.unwrap();
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        assert!(within(one.read_buf(&mut head)).await.unwrap() > 0);
+    }
+
+    let stream = server.tls(&[b"h2"]).await;
+    let (client, connection) = h2::client::handshake(stream).await.unwrap();
+    tokio::spawn(connection);
+    let mut client = client.ready().await.unwrap();
+    // The server's settings, which allow extended CONNECT, come with its first answer.
+    let first = Request::get("https://localhost/hello").body(()).unwrap();
+    let (response, _) = client.send_request(first, true).unwrap();
+    within(response).await.unwrap();
+    let mut client = client.ready().await.unwrap();
+    let mut connect = Request::connect("https://localhost/tunnel")
+        .body(())
+        .unwrap();
+    let protocol = h2::ext::Protocol::from_static("websocket");
+    connect.extensions_mut().insert(protocol);
+    let (response, mut send) = client.send_request(connect, false).unwrap();
+    let mut receive = within(response).await.unwrap().into_body();
+
+    for _ in 0..3 {
+        idle_time_passes(&server).await;
+    }
+    one.write_all(b"hello").await.unwrap();
+    let mut word = [0; 5];
+    within(one.read_exact(&mut word)).await.unwrap();
+    assert_eq!(&word, b"hello");
+    send.send_data(Bytes::from_static(b"again"), false).unwrap();
+    assert_eq!(within(receive.data()).await.unwrap().unwrap(), "again");
+    assert_eq!(server.running.workers.open(), 2);
+    drop(one);
+    drop((client, send, receive));
     server.emptied().await;
 }
