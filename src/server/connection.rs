@@ -21,7 +21,7 @@ use super::drain::Stage;
 use super::exchange::{AnswerBody, Delivery, Exchange};
 use super::executor::StreamExecutor;
 use super::io::{Io, Socket, Stream, Wire};
-use super::listener::{Plan, Speaks};
+use super::listener::{Plan, Speaks, listed};
 use super::proxy::{self, Source};
 use super::settings::Bounds;
 use super::slots::Slot;
@@ -105,6 +105,9 @@ async fn read_proxy_header<S>(
         Ok(Source::Peer) => Some(()),
         Ok(Source::Client(address)) => {
             peer.address = address;
+            if listed(&worker.shared.proxies, address.ip()) {
+                return Some(());
+            }
             let claimed = slot.claim(ClientIp::new(address.ip()));
             claimed.map_err(|_| counters.refused_address.add_one()).ok()
         }
