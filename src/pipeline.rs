@@ -88,6 +88,7 @@ impl Gateway {
         let by_caller = self.admit_caller(snapshot, &req, route, &caller).await?;
 
         let permit = route.policy.permit(caller)?;
+        account.permitted(route);
         let mut res = self.answer(snapshot, req, route, permit).await?;
         snapshot
             .limits

@@ -1,5 +1,6 @@
 //! From a configuration file to a running gateway: starts every part, reloads, stops.
 
+mod figures;
 mod parts;
 mod signals;
 
@@ -19,7 +20,7 @@ use crate::pipeline::Gateway;
 use crate::server::{self, BindError, Inherited, Running, StartError, TlsError, systemd};
 use crate::shared::InvalidRedis;
 use crate::store::OpenError;
-use crate::telemetry::{LogError, Metrics, ProgramLog};
+use crate::telemetry::{Event, LogError, Metrics, ProgramLog};
 
 use self::parts::Parts;
 use self::signals::{Order, Signals};
@@ -127,17 +128,13 @@ impl Process {
                 .and_then(|listener| listener.local_addr().ok()),
         };
         let parts = Parts::start(config, tls, (&self.clock, &self.metrics)).await?;
-        self.metrics.collect({
-            let counters = bound.counters();
-            move |out| parts::expose_connections(&counters, out)
-        });
+        figures::collect(&self.metrics, &parts, bound.counters());
         if let Some(listener) = status {
             let (health, metrics) = (parts.health.clone(), self.metrics.clone());
             tokio::spawn(serve_status(listener, health, metrics));
         }
-        if let Some(socket) = socket {
-            tokio::spawn(socket.serve(parts.services.accounts.clone()));
-        }
+        let accounts = parts.services.accounts.clone();
+        let operators = socket.map(|socket| tokio::spawn(socket.serve(accounts)));
         let running = bound.start(workers, self.gateways(&parts))?;
         let watchdog = tokio::spawn(systemd::feed_watchdog(running.pulse()));
         parts.health.enter(Phase::Serving);
@@ -148,6 +145,12 @@ impl Process {
         }
         self.stop(&parts, running).await;
         watchdog.abort();
+        if let Some(operators) = operators {
+            operators.abort();
+            // Waited for, so that the socket's file goes before the process does.
+            drop(operators.await);
+        }
+        parts.services.accounts.close().await;
         Ok(())
     }
 
@@ -171,10 +174,12 @@ impl Process {
         match Config::load(&self.path, &self.clock, &previous.upstreams) {
             Ok(config) => {
                 parts.adopt(config);
+                self.metrics.count(Event::ReloadSucceeded);
                 tracing::info!("the configuration was read again");
                 systemd::status("serving");
             }
             Err(error) => {
+                self.metrics.count(Event::ReloadFailed);
                 tracing::error!("the configuration was not changed: {error}");
                 systemd::status("serving; the last reload was refused, see the log");
             }

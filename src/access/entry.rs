@@ -96,12 +96,6 @@ impl AccessEntry {
     /// The route was found.
     pub fn routed(&mut self, route: &Route) {
         self.route = Some(route.name.clone());
-        match &route.target {
-            Target::Endpoint(_) => {}
-            Target::Upstream(forwarding) => {
-                self.upstream = Some(forwarding.upstream.name().clone());
-            }
-        }
     }
 
     /// The caller is known, or known to be anonymous.
@@ -109,6 +103,16 @@ impl AccessEntry {
         match caller {
             Caller::Anonymous => {}
             Caller::Identified(identity) => self.caller = Some(identity.claims.clone()),
+        }
+    }
+
+    /// The policy let the caller through: the route's target answers now.
+    pub fn permitted(&mut self, route: &Route) {
+        match &route.target {
+            Target::Endpoint(_) => {}
+            Target::Upstream(forwarding) => {
+                self.upstream = Some(forwarding.upstream.name().clone());
+            }
         }
     }
 

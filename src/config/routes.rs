@@ -136,8 +136,9 @@ fn endpoint_route(endpoint: Endpoint) -> Route {
 fn read_route(section: &mut Table<'_>, named: &Named<'_>) -> Option<Draft> {
     let paths = section.required::<OneOrMore<PathPattern>>("path");
     let hosts = section.or("host", OneOrMore(vec![HostPattern::Any])).0;
+    let listed = section.list::<Method>("methods");
     let methods = match section.has("methods") {
-        true => Methods::Only(section.list::<Method>("methods")),
+        true => Methods::Only(listed),
         false => Methods::Any,
     };
     let name = section.optional::<String>("name");

@@ -9,7 +9,7 @@ use crate::authn::Caller;
 use crate::body::Body;
 use crate::inbound::{Inbound, Peer, RequestId};
 use crate::rejection::{Asked, Audience, Rejection};
-use crate::route::Found;
+use crate::route::{Found, Route};
 use crate::snapshot::Snapshot;
 
 pub(super) struct Account {
@@ -59,6 +59,10 @@ impl Account {
 
     pub(super) fn identified(&mut self, caller: &Caller) {
         self.entry.identified(caller);
+    }
+
+    pub(super) fn permitted(&mut self, route: &Route) {
+        self.entry.permitted(route);
     }
 
     pub(super) fn rejected(&mut self, rejection: Rejection) -> Response<Body> {

@@ -17,10 +17,10 @@ use crate::inbound::TrustedProxies;
 use crate::limit::Limits;
 use crate::lockout::Lockout;
 use crate::rejection::Shape;
-use crate::server::{self, Counters, Tls, TlsError};
+use crate::server::{self, Tls, TlsError};
 use crate::shared::{self, Redis};
 use crate::snapshot::{Services, Snapshot};
-use crate::telemetry::{Exposition, Kind, Metrics};
+use crate::telemetry::Metrics;
 
 pub(super) struct Parts {
     pub(super) services: Arc<Services>,
@@ -92,15 +92,6 @@ pub(super) fn settings(section: &ServerSection, tls: Option<Tls>) -> server::Set
         public_url: section.public_url.clone(),
         bounds: section.bounds.clone(),
         proxies: section.trusted_proxies.clone(),
-    }
-}
-
-/// How connections went, as metrics.
-pub(super) fn expose_connections(counters: &Counters, out: &mut Exposition) {
-    let help = "Connections by what became of them.";
-    out.family("portcullis_connections_total", Kind::Counter, help);
-    for (what, count) in counters.named() {
-        out.sample(&[("event", what)], count);
     }
 }
 

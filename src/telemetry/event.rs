@@ -5,16 +5,6 @@ use crate::telemetry::exposition::{Exposition, Kind};
 /// Something that is counted as it happens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
-    AccountRegistered,
-    LoginSucceeded,
-    LoginFailed,
-    /// Answered without hashing, because the account or the network had failed too often.
-    LoginLockedOut,
-    /// The hashing pool was full: 503.
-    LoginBusy,
-    SessionRefreshed,
-    /// A refresh token that had been used before: its session was ended.
-    RefreshReused,
     ReloadSucceeded,
     /// The last good configuration stays.
     ReloadFailed,
@@ -29,16 +19,6 @@ struct Family {
     label: &'static str,
 }
 
-const LOGINS: Family = Family {
-    name: "portcullis_logins_total",
-    help: "Attempts to log in by their outcome.",
-    label: "outcome",
-};
-const SESSIONS: Family = Family {
-    name: "portcullis_sessions_total",
-    help: "What happened to accounts and sessions.",
-    label: "event",
-};
 const RELOADS: Family = Family {
     name: "portcullis_reloads_total",
     help: "Reloads of the configuration by their outcome.",
@@ -54,14 +34,7 @@ impl Event {
     pub(super) const COUNT: usize = Self::ALL.len();
 
     /// By family: the exposition names a family once.
-    const ALL: [Event; 11] = [
-        Event::LoginSucceeded,
-        Event::LoginFailed,
-        Event::LoginLockedOut,
-        Event::LoginBusy,
-        Event::AccountRegistered,
-        Event::SessionRefreshed,
-        Event::RefreshReused,
+    const ALL: [Event; 4] = [
         Event::ReloadSucceeded,
         Event::ReloadFailed,
         Event::AccessLineDropped,
@@ -74,13 +47,6 @@ impl Event {
 
     const fn described(self) -> (&'static Family, &'static str) {
         match self {
-            Event::LoginSucceeded => (&LOGINS, "succeeded"),
-            Event::LoginFailed => (&LOGINS, "failed"),
-            Event::LoginLockedOut => (&LOGINS, "locked_out"),
-            Event::LoginBusy => (&LOGINS, "busy"),
-            Event::AccountRegistered => (&SESSIONS, "registered"),
-            Event::SessionRefreshed => (&SESSIONS, "refreshed"),
-            Event::RefreshReused => (&SESSIONS, "refresh_reused"),
             Event::ReloadSucceeded => (&RELOADS, "succeeded"),
             Event::ReloadFailed => (&RELOADS, "failed"),
             Event::AccessLineDropped => (&DROPPED, "access"),

@@ -61,14 +61,14 @@ fn names_beyond_the_bound_share_one() {
 #[test]
 fn events_are_counted_and_every_family_is_named_once() {
     let metrics = metrics();
-    metrics.count(Event::LoginFailed);
+    metrics.count(Event::ReloadFailed);
     metrics.count_many(Event::AccessLineDropped, 7);
     metrics.collect(|out| {
         out.family("portcullis_degraded", Kind::Gauge, "Help.");
         out.sample(&[("part", "redis")], 1);
     });
     let text = metrics.render();
-    assert!(text.contains("portcullis_logins_total{outcome=\"failed\"} 1\n"));
+    assert!(text.contains("portcullis_reloads_total{outcome=\"failed\"} 1\n"));
     assert!(text.contains("portcullis_log_lines_dropped_total{log=\"access\"} 7\n"));
     assert!(text.contains("portcullis_degraded{part=\"redis\"} 1\n"));
     let mut types: Vec<_> = text.lines().filter(|l| l.starts_with("# TYPE")).collect();
