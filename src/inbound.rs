@@ -23,6 +23,9 @@ pub use path::{CleanPath, PathError};
 pub use peer::{Peer, Scheme};
 pub use request_id::{RequestId, RequestIds};
 
+/// Most bytes of all `Cookie` fields together: twice what browsers keep for a small site.
+const MAX_COOKIES: usize = 8 * 1024;
+
 /// A request after its one reading: what is matched is what is forwarded.
 pub struct Inbound {
     pub id: RequestId,
@@ -72,6 +75,9 @@ pub enum Malformed {
     TransferCoding,
     #[error("CONNECT is not served here")]
     Connect,
+    /// 431
+    #[error("the request's cookies are longer than {MAX_COOKIES} bytes together")]
+    Cookies,
 }
 
 impl Malformed {
@@ -79,9 +85,11 @@ impl Malformed {
     pub fn framing_in_doubt(self) -> bool {
         match self {
             Malformed::TransferCoding | Malformed::HostCount | Malformed::HostConflict => true,
-            Malformed::Host(_) | Malformed::Target | Malformed::Path(_) | Malformed::Connect => {
-                false
-            }
+            Malformed::Host(_)
+            | Malformed::Target
+            | Malformed::Path(_)
+            | Malformed::Connect
+            | Malformed::Cookies => false,
         }
     }
 }
@@ -95,6 +103,7 @@ impl Inbound {
         trusted: &TrustedProxies,
     ) -> Result<Self, Malformed> {
         check_transfer_coding(req.headers())?;
+        check_cookies(req.headers())?;
         let upgrade = Upgrade::asked_for(&mut req);
         let (parts, body) = req.into_parts();
         let method = method_of(&parts, upgrade.as_ref())?;
@@ -135,7 +144,7 @@ impl Upgrade {
                 let headers = req.headers();
                 req.method() == Method::GET
                     && has_token(headers, header::CONNECTION, "upgrade")
-                    && has_token(headers, header::UPGRADE, "websocket")
+                    && is_only(headers, header::UPGRADE, "websocket")
             }
             _other_versions => false,
         };
@@ -184,6 +193,25 @@ fn check_transfer_coding(headers: &HeaderMap) -> Result<(), Malformed> {
         (Some(only), None) if only.as_bytes().eq_ignore_ascii_case(b"chunked") => Ok(()),
         (Some(_), _) => Err(Malformed::TransferCoding),
     }
+}
+
+/// HTTP/2 may split a cookie field in many (RFC 9113 §8.2.3): what counts is their sum.
+fn check_cookies(headers: &HeaderMap) -> Result<(), Malformed> {
+    let cookies = headers.get_all(header::COOKIE).iter();
+    let total: usize = cookies.map(http::HeaderValue::len).sum();
+    if total > MAX_COOKIES {
+        Err(Malformed::Cookies)
+    } else {
+        Ok(())
+    }
+}
+
+/// Whether `name` stands there once, and is `value` in any case.
+fn is_only(headers: &HeaderMap, name: header::HeaderName, value: &str) -> bool {
+    let mut fields = headers.get_all(name).iter();
+    let first = fields.next();
+    first.is_some_and(|field| field.as_bytes().eq_ignore_ascii_case(value.as_bytes()))
+        && fields.next().is_none()
 }
 
 /// Whether a list-valued field holds `token`, in any case.

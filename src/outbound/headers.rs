@@ -37,12 +37,16 @@ impl HeaderPlan {
     /// those that `Connection` nominates, and our cookies.
     pub(super) fn strip(&self, headers: &mut HeaderMap) {
         let nominated = nominated(headers);
+        let takes_trailers = takes_trailers(headers);
         let reserved = headers.keys().filter(|name| self.reserved.holds(name));
         let doomed: Vec<HeaderName> = reserved.cloned().chain(nominated).collect();
         for name in doomed {
             headers.remove(name);
         }
         headers.remove(header::HOST);
+        if takes_trailers {
+            headers.insert(header::TE, HeaderValue::from_static("trailers"));
+        }
         strip_cookies(headers);
     }
 
@@ -106,6 +110,18 @@ fn nominated(headers: &HeaderMap) -> Vec<HeaderName> {
         .filter_map(|name| HeaderName::from_bytes(name.trim().as_bytes()).ok())
         .filter(|name| !is_end_to_end(name))
         .collect()
+}
+
+/// Whether the client takes trailers: the one transfer parameter that is true of every hop of ours,
+/// and that gRPC servers insist on (RFC 9110 §10.1.4).
+fn takes_trailers(headers: &HeaderMap) -> bool {
+    let fields = headers
+        .get_all(header::TE)
+        .iter()
+        .filter_map(|field| field.to_str().ok());
+    fields
+        .flat_map(|text| text.split(','))
+        .any(|item| item.trim().eq_ignore_ascii_case("trailers"))
 }
 
 /// Fields that a client cannot take off by nominating them: without them the request would be

@@ -69,6 +69,7 @@ impl Gateway {
         permit: &Permit,
     ) -> Result<Response<Body>, Rejection> {
         let (scheme, host) = (req.scheme, req.host.clone());
+        let switches = req.upgrade.is_some();
         let stamp = Stamp {
             cache: self.authenticator.cache(),
             now: self.services.clock.now(),
@@ -85,7 +86,11 @@ impl Gateway {
             .forward(&self.pools, outbound.request, &mapping)
             .await?;
         if let Some(carrier) = outbound.echo
-            && res.status() == StatusCode::SWITCHING_PROTOCOLS
+            && switches
+            && matches!(
+                res.status(),
+                StatusCode::SWITCHING_PROTOCOLS | StatusCode::OK
+            )
         {
             // A browser drops a WebSocket whose subprotocol the server did not choose; a backend
             // never saw the one that carried the token (RFC 6455 §4.2.2).

@@ -12,6 +12,7 @@ use crate::accounts::{
 use crate::authn::{AuthnError, TokenError};
 use crate::authz::Denied;
 use crate::endpoints::EndpointError;
+use crate::inbound::Malformed;
 use crate::limit::Limited;
 use crate::outbound::OutboundError;
 use crate::store::StoreError;
@@ -25,6 +26,7 @@ const FULL: Duration = Duration::from_secs(1);
 impl Rejection {
     pub(super) fn refusal(&self) -> Refusal {
         match self {
+            Rejection::Malformed(Malformed::Cookies) => Refusal::of(Reason::HeadersTooLarge),
             Rejection::Malformed(error) => Refusal {
                 detail: Some(error.to_string()),
                 connection: if error.framing_in_doubt() {
