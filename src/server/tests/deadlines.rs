@@ -14,6 +14,7 @@ async fn a_handshake_that_does_not_end_is_cut_off() {
     // The start of a record of a handshake.
     let answer = exchange(&mut tcp, &[0x16, 3, 1]).await;
     assert_eq!(answer, "");
+    server.emptied().await;
     assert_eq!(server.counters.handshake_timeouts.value(), 1);
 }
 
