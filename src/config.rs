@@ -3,10 +3,13 @@
 pub mod accounts;
 pub mod diagnostic;
 pub mod headers;
+pub mod limits;
+pub mod lockout;
 pub mod log;
 pub mod operator;
 pub mod passwords;
 pub mod reader;
+pub mod redis;
 pub mod routes;
 pub mod server;
 pub mod tls;
@@ -91,9 +94,9 @@ impl Config {
         let tokens = tokens::read(&mut root);
         let longest_token = tokens.as_ref().map_or(Duration::ZERO, Tokens::longest_life);
         let accounts = accounts::read(&mut root, longest_token);
-        let redis = None;
-        let limits = Vec::new();
-        let lockout = LockoutSettings::default();
+        let redis = redis::read(&mut root);
+        let limits = limits::read(&mut root);
+        let lockout = lockout::read(&mut root);
         let upstreams = upstream::read(&mut root, clock, previous);
         let headers = headers::Headers::read(root.table("headers"), tokens.as_ref());
         let named = routes::Named {

@@ -1,12 +1,24 @@
 //! Too many wrong passwords: counted per account, per network and per pair, never turned on the victim.
 
+mod counters;
+mod local;
+mod shared;
+mod subject;
+
+use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
+
+use arc_swap::ArcSwap;
 
 use crate::accounts::LoginName;
 use crate::clock::Clock;
 use crate::inbound::ClientNet;
-use crate::limit::Allowance;
+use crate::limit::{Allowance, Rate};
 use crate::shared::{Health, Redis};
+
+use counters::{Counters, Place};
+use subject::Subject;
 
 /// How many wrong passwords are borne. Each allowance is a burst that grows back at its rate;
 /// what succeeds is given back.
@@ -22,24 +34,8 @@ pub struct LockoutSettings {
     pub network: Allowance,
     /// How long a network stays known to an account after a login from it.
     pub remember_network: Duration,
-    /// How many login names and networks are remembered in this process at a time, at least.
+    /// How many counters are kept in this process at a time, at least.
     pub keys: usize,
-}
-
-impl Default for LockoutSettings {
-    fn default() -> Self {
-        let one = Allowance::of(
-            crate::limit::Rate::new(std::num::NonZeroU32::MIN, Duration::from_secs(60)).unwrap(),
-        );
-        Self {
-            pair: one,
-            device: one,
-            account: one,
-            network: one,
-            remember_network: Duration::from_secs(60),
-            keys: 1000,
-        }
-    }
 }
 
 /// Whether the device that tries logged in to this very account before.
@@ -52,7 +48,14 @@ pub enum KnownDevice<'a> {
 
 /// The counters of wrong passwords. Clones share.
 #[derive(Clone, Debug)]
-pub struct Lockout {}
+pub struct Lockout(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    clock: Clock,
+    redis: Option<Redis>,
+    counters: ArcSwap<Counters>,
+}
 
 /// No more attempts for now. Says nothing of whether the account exists: unknown names count alike.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -63,45 +66,111 @@ pub struct Locked {
 
 /// A reserved attempt, counted as failed until it succeeds. Dropping it leaves it counted.
 #[must_use = "an attempt counts as failed unless it is told that it succeeded"]
-#[derive(Debug)]
-pub struct Attempt {}
+pub struct Attempt {
+    counters: Arc<Counters>,
+    subject: Subject,
+    place: Place,
+}
+
+impl Default for LockoutSettings {
+    /// Five wrong passwords a pair in a quarter of an hour; twice that for a known device. Fifty an
+    /// hour for an account from places that it does not know (NIST SP 800-63B-4 §3.2.2 asks for no
+    /// more than a hundred in a row). A hundred in a quarter of an hour for a network, behind
+    /// which there may be a whole office.
+    fn default() -> Self {
+        const QUARTER: Duration = Duration::from_secs(15 * 60);
+        const HOUR: Duration = Duration::from_secs(60 * 60);
+        Self {
+            pair: Allowance::of(Rate::slow(5, QUARTER)),
+            device: Allowance::of(Rate::slow(10, QUARTER)),
+            account: Allowance::of(Rate::slow(50, HOUR)),
+            network: Allowance::of(Rate::slow(100, QUARTER)),
+            remember_network: Duration::from_secs(30 * 24 * 3600),
+            keys: 100_000,
+        }
+    }
+}
 
 impl Lockout {
-    pub fn new(_settings: LockoutSettings, _clock: Clock, _redis: Option<Redis>) -> Self {
-        Self {}
+    /// Counters in this process, or in Redis when there is one.
+    pub fn new(settings: LockoutSettings, clock: Clock, redis: Option<Redis>) -> Self {
+        let counters = Counters::new(settings, clock.clone(), redis.clone());
+        Self(Arc::new(Shared {
+            clock,
+            redis,
+            counters: ArcSwap::from_pointee(counters),
+        }))
     }
 
-    /// Takes over new settings at a reload. Counters whose allowance is unchanged stay.
-    pub fn adopt(&self, _settings: LockoutSettings) {}
+    /// Takes over new settings at a reload. Unchanged ones keep the counters of this process;
+    /// changed ones start them afresh. Those in Redis stay.
+    pub fn adopt(&self, settings: LockoutSettings) {
+        if self.0.counters.load().settings() == settings {
+            return;
+        }
+        let (clock, redis) = (self.0.clock.clone(), self.0.redis.clone());
+        let counters = Counters::new(settings, clock, redis);
+        self.0.counters.store(Arc::new(counters));
+    }
 
     /// Counts an attempt before its password is hashed, so that parallel guesses cannot slip
     /// through. A refused attempt counts nowhere.
     ///
+    /// A known device has an allowance of its own, and nobody else's failures touch it. Any other
+    /// is counted for its network, for the pair of account and network, and for the account;
+    /// but not for the account when somebody logged in to it from this network before.
+    ///
+    /// With Redis this waits at most the response time-out for each of two scripts.
+    ///
     /// # Errors
-    /// When the account, network, pair or device has none left.
+    /// When one of these allowances is used up.
     pub async fn reserve(
         &self,
-        _login: &LoginName,
-        _client: ClientNet,
-        _device: KnownDevice<'_>,
+        login: &LoginName,
+        client: ClientNet,
+        device: KnownDevice<'_>,
     ) -> Result<Attempt, Locked> {
-        Ok(Attempt {})
+        let counters = self.0.counters.load_full();
+        let subject = Subject::of(login, client, device);
+        match counters.reserve(subject).await {
+            Ok(place) => Ok(Attempt {
+                counters,
+                subject,
+                place,
+            }),
+            Err(retry_after) => Err(Locked { retry_after }),
+        }
     }
 
     /// Where the counters live now; for `/readyz`.
     pub fn health(&self) -> Health {
-        Health::Local
+        self.0.redis.as_ref().map_or(Health::Local, Redis::health)
     }
 }
 
 impl Attempt {
-    /// Gives the attempt back, clears the pair and remembers its network.
-    pub async fn succeeded(self) {}
+    /// The password was right: gives the attempt back, forgets the failures of this device or
+    /// pair, and remembers the network. Failures counted for the account and the network stay:
+    /// otherwise whoever has one account could go on guessing at others.
+    pub async fn succeeded(self) {
+        self.counters.succeeded(self.subject, self.place).await;
+    }
 
-    /// Gives the attempt back and nothing more: it was never decided, since the hasher or the
-    /// store is busy.
-    pub async fn withdrawn(self) {}
-
-    /// Leaves the attempt counted.
+    /// The password was wrong, or nobody has this name: the attempt stays counted.
     pub fn failed(self) {}
+
+    /// Nobody looked at the password (too busy, or the accounts were away): gives the attempt
+    /// back, so that our own failures lock nobody out.
+    pub async fn withdrawn(self) {
+        self.counters.give_back(self.subject, self.place).await;
+    }
 }
+
+impl fmt::Debug for Attempt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Attempt").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -21,7 +21,7 @@ pub struct Rate {
 
 /// The text is not a rate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a rate is a number, a slash and `s`, `min`, `h` or `d`, at most one a microsecond")]
+#[error("a rate is a number, a slash and a span such as `s`, `15min`, `h` or `d`")]
 pub struct InvalidRate;
 
 /// A rate and how much of it may come at once.
@@ -102,18 +102,25 @@ impl RuleName {
 }
 
 impl Rate {
-    /// Reads `10/min`, `5/s`, `100/h`, `1000/d`.
+    /// Reads `10/min`, `5/15min`, `5/s`, `100/h`, `1000/d`.
     pub fn parse(text: &str) -> Result<Self, InvalidRate> {
-        let (count, unit) = text.split_once('/').ok_or(InvalidRate)?;
-        let seconds = match unit.trim() {
+        let (count, span) = text.split_once('/').ok_or(InvalidRate)?;
+        let span = span.trim();
+        let digits = span.find(|c: char| !c.is_ascii_digit());
+        let (many, unit) = span.split_at(digits.ok_or(InvalidRate)?);
+        let seconds = match unit {
             "s" | "sec" | "second" => 1,
             "m" | "min" | "minute" => 60,
             "h" | "hour" => 3_600,
             "d" | "day" => 86_400,
             _ => return Err(InvalidRate),
         };
+        let many = match many {
+            "" => 1,
+            digits => digits.parse::<u32>().map_err(|_| InvalidRate)?,
+        };
         let count = count.trim().parse().map_err(|_| InvalidRate)?;
-        Self::new(count, Duration::from_secs(seconds))
+        Self::new(count, Duration::from_secs(seconds).saturating_mul(many))
     }
 
     /// At most one a microsecond, at least one in a year.
@@ -122,6 +129,15 @@ impl Rate {
         let year = Duration::from_secs(366 * 86_400);
         let fits = rate.interval() >= Duration::from_micros(1) && per <= year;
         fits.then_some(rate).ok_or(InvalidRate)
+    }
+
+    /// A rate of the program's own: `count` in `per`, which is a minute or more.
+    pub(crate) const fn slow(count: u32, per: Duration) -> Self {
+        let count = match NonZeroU32::new(count) {
+            Some(count) => count,
+            None => NonZeroU32::MIN,
+        };
+        Self { count, per }
     }
 
     pub fn count(self) -> NonZeroU32 {
@@ -186,6 +202,9 @@ mod tests {
             ("10/min", Some(Duration::from_secs(6))),
             ("5/s", Some(Duration::from_millis(200))),
             ("1 / d", Some(Duration::from_secs(86_400))),
+            ("5/15min", Some(Duration::from_secs(180))),
+            ("5/0min", None),
+            ("5/15", None),
             ("1000000/s", Some(Duration::from_micros(1))),
             ("1000001/s", None),
             ("0/s", None),

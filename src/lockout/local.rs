@@ -1,0 +1,119 @@
+//! Attempts counted in this process.
+
+use std::time::Duration;
+
+use super::counters::{Buckets, Counted};
+use super::subject::{Counter, Stranger, Subject};
+use crate::clock::Clock;
+use crate::shared::{Bucket, Change, FullAt, Keyring, Table, nanos};
+
+/// All counters in one bounded table. An attacker who invents names pushes out those counters
+/// first that are nearest to meaning nothing.
+#[derive(Debug)]
+pub(super) struct LocalCounters {
+    buckets: Buckets,
+    clock: Clock,
+    keyring: Keyring,
+    table: Table<FullAt>,
+}
+
+impl LocalCounters {
+    pub(super) fn new(buckets: Buckets, keys: usize, clock: Clock) -> Self {
+        Self {
+            buckets,
+            clock,
+            keyring: Keyring::default(),
+            table: Table::with_room_for(keys),
+        }
+    }
+
+    /// # Errors
+    /// The time until the next attempt; then nothing is counted.
+    pub(super) fn reserve(&self, subject: Subject) -> Result<Counted, Duration> {
+        match subject {
+            Subject::Device(device) => self
+                .take(device.counter(), self.buckets.device)
+                .map(|()| Counted::KnownNetwork),
+            Subject::Stranger(stranger) => self.reserve_stranger(stranger),
+        }
+    }
+
+    pub(super) fn succeeded(&self, subject: Subject, counted: Counted) {
+        self.give_back(subject, counted);
+        match subject {
+            Subject::Device(device) => self.forget(device.counter()),
+            Subject::Stranger(stranger) => {
+                self.forget(stranger.pair());
+                self.remember(stranger.known_network());
+            }
+        }
+    }
+
+    pub(super) fn give_back(&self, subject: Subject, counted: Counted) {
+        let buckets = &self.buckets;
+        match (subject, counted) {
+            (Subject::Device(device), _) => self.put_back(device.counter(), buckets.device),
+            (Subject::Stranger(stranger), counted) => {
+                self.put_back(stranger.network(), buckets.network);
+                self.put_back(stranger.pair(), buckets.pair);
+                match counted {
+                    Counted::Account => self.put_back(stranger.account(), buckets.account),
+                    Counted::KnownNetwork => {}
+                }
+            }
+        }
+    }
+
+    fn reserve_stranger(&self, stranger: Stranger) -> Result<Counted, Duration> {
+        let buckets = &self.buckets;
+        self.take(stranger.network(), buckets.network)?;
+        let taken = self.take(stranger.pair(), buckets.pair);
+        taken.inspect_err(|_| self.put_back(stranger.network(), buckets.network))?;
+        if self.remembers(stranger.known_network()) {
+            return Ok(Counted::KnownNetwork);
+        }
+        let taken = self.take(stranger.account(), buckets.account);
+        taken
+            .inspect_err(|_| self.give_back(Subject::Stranger(stranger), Counted::KnownNetwork))?;
+        Ok(Counted::Account)
+    }
+
+    fn take(&self, counter: Counter, bucket: Bucket) -> Result<(), Duration> {
+        let now = self.clock.steady();
+        let take = |held| match bucket.take(held, now) {
+            Ok(full) => (Change::Put(full), Ok(())),
+            Err(wait) => (Change::Keep, Err(wait)),
+        };
+        self.table.update(self.keyring.key(counter), take)
+    }
+
+    fn put_back(&self, counter: Counter, bucket: Bucket) {
+        let now = self.clock.steady();
+        let put_back = |held: Option<FullAt>| {
+            let rest = held.and_then(|held| bucket.give_back(held, now));
+            (rest.map_or(Change::Remove, Change::Put), ())
+        };
+        self.table.update(self.keyring.key(counter), put_back);
+    }
+
+    fn forget(&self, counter: Counter) {
+        let key = self.keyring.key(counter);
+        self.table.update(key, |_| (Change::Remove, ()));
+    }
+
+    fn remember(&self, counter: Counter) {
+        let until = self
+            .clock
+            .steady()
+            .saturating_add(self.buckets.remember_network);
+        let until = FullAt(nanos(until));
+        let key = self.keyring.key(counter);
+        self.table.update(key, |_| (Change::Put(until), ()));
+    }
+
+    fn remembers(&self, counter: Counter) -> bool {
+        let now = nanos(self.clock.steady());
+        let known = |held: Option<FullAt>| (Change::Keep, held.is_some_and(|at| at.0 > now));
+        self.table.update(self.keyring.key(counter), known)
+    }
+}
