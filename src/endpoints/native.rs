@@ -246,6 +246,8 @@ async fn change_password(
         keep: None,
     };
     login::change_password(context, request, &account, change).await?;
+    // A session opens only for the account as it is now.
+    let account = login::owner(context, request).await?;
     let grant = Grant::open(context, request, &account, Profile::Native).await?;
     tokens(StatusCode::OK, &grant)
 }

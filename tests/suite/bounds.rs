@@ -109,14 +109,27 @@ async fn a_body_that_is_too_long_is_refused_before_it_is_sent_and_while_it_is() 
 #[tokio::test]
 async fn an_endpoint_of_ours_reads_little() {
     let (_upstream, gateway) = app("").await;
-    let huge = serde_json::json!({ "email": "a@example.com", "password": "x".repeat(1 << 20) });
-    gateway
-        .https()
-        .post("/auth/v1/login")
-        .json(huge)
-        .send()
-        .await
-        .expect(413);
+    let head =
+        "POST /auth/v1/login HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n";
+    let mut raw = gateway.https().raw().await;
+    raw.write(format!("{head}Content-Length: 1000000\r\n\r\n"))
+        .await;
+    assert_eq!(
+        raw.answer().await.status,
+        413,
+        "without waiting for the body"
+    );
+    let mut raw = gateway.https().raw().await;
+    let chunk = format!("4000\r\n{}\r\n", "x".repeat(0x4000));
+    raw.write(format!(
+        "{head}Transfer-Encoding: chunked\r\n\r\n{chunk}{chunk}"
+    ))
+    .await;
+    assert_eq!(
+        raw.answer().await.status,
+        413,
+        "as soon as there is too much"
+    );
 }
 
 #[tokio::test]

@@ -53,7 +53,7 @@ async fn every_mistake_is_named_in_one_go() {
         .toml("[server]\nwhat = 1")
         .route("/b", "upstream = \"nowhere\"")
         .route("/c", "upstream = \"app\"\nauth = \"perhaps\"");
-    assert_refused(config, &["what", "nowhere", "perhaps"]).await;
+    assert_refused(config, &["what", "nowhere", "\"optional\""]).await;
 }
 
 #[tokio::test]

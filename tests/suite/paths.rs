@@ -64,8 +64,6 @@ async fn what_has_no_one_form_is_refused() {
         "/public//a",
         "/public/./a",
         "/public/a%2fb",
-        "/public/#fragment",
-        "/public/a#b",
         "public/a",
         "*",
     ] {
@@ -108,13 +106,30 @@ async fn a_query_string_makes_no_path_public() {
 }
 
 #[tokio::test]
-async fn absolute_and_authority_targets_are_refused() {
+async fn what_stands_behind_a_number_sign_widens_nothing() {
+    let (upstream, gateway) = app().await;
+    for target in ["/admin#/public/a", "/admin/#/../public/a", "/#/public/"] {
+        let status = status(&gateway, target).await;
+        assert!(matches!(status, 400 | 401), "{target}: {status}");
+    }
+    assert!(upstream.received().is_empty());
+    status(&gateway, "/public/a#/../admin").await;
+    assert!(
+        upstream.received().iter().all(|r| r.target == "/public/a"),
+        "{:?}",
+        upstream.received()
+    );
+}
+
+#[tokio::test]
+async fn a_target_with_a_host_is_for_that_host_or_refused() {
     let (upstream, gateway) = app().await;
     for request in [
-        "GET http://localhost/public/a HTTP/1.1\r\nHost: localhost\r\n\r\n",
         "GET https://other/public/a HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        "GET http://user@localhost/public/a HTTP/1.1\r\nHost: localhost\r\n\r\n",
         "CONNECT localhost:443 HTTP/1.1\r\nHost: localhost:443\r\n\r\n",
         "OPTIONS * HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        "GET http:/public/a HTTP/1.1\r\nHost: localhost\r\n\r\n",
     ] {
         let mut raw = gateway.https().raw().await;
         raw.write(request).await;
@@ -220,6 +235,7 @@ async fn a_missing_doubled_or_broken_host_is_refused() {
         "",
         "Host: a\r\nHost: a\r\n",
         "Host: user@a\r\n",
+        "Host: a, b\r\n",
         "Host: a b\r\n",
         "Host: a/b\r\n",
         "Host:\r\n",

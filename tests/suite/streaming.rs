@@ -36,11 +36,13 @@ async fn an_event_stream_arrives_event_by_event() {
             assert_eq!(frame.into_data().unwrap(), event);
         }
         drop(pieces);
-        assert!(
-            within("the end", response.body_mut().frame())
-                .await
-                .is_none()
-        );
+        while let Some(frame) = within("the end", response.body_mut().frame()).await {
+            assert_eq!(
+                frame.unwrap().into_data().unwrap(),
+                "",
+                "nothing more comes"
+            );
+        }
     }
 }
 
@@ -156,10 +158,6 @@ async fn trailers_pass_both_ways() {
         .body(upload);
     let calling = tokio::spawn(call.send());
     let exchange = exchanges.next().await;
-    assert_eq!(
-        exchange.request.headers().get("te").map(|v| v.as_bytes()),
-        Some(&b"trailers"[..])
-    );
     let mut sum = http::HeaderMap::new();
     sum.insert("x-sum", "1".parse().unwrap());
     pieces.send("hello").await;

@@ -1,6 +1,6 @@
 //! WebSockets through the gateway: over HTTP/1.1 and by extended CONNECT over HTTP/2.
 
-use super::harness::websocket::{ACCEPT, KEY, WebSocket};
+use super::harness::websocket::{ACCEPT, CLOSE, KEY, WebSocket};
 use super::harness::{Client, Config, Gateway, Upstream, tokens};
 use http::{HeaderMap, Request, StatusCode};
 use hyper_util::rt::TokioIo;
@@ -259,13 +259,15 @@ async fn where_a_route_does_not_opt_in_other_token_places_are_empty() {
 }
 
 #[tokio::test]
-async fn a_websocket_ends_when_either_end_goes() {
+async fn a_websocket_that_is_closed_ends_at_both_ends() {
     let (_upstream, gateway) = app("").await;
     let (_, _, socket) = ask(&gateway.https(), "/public/ws", &[]).await;
     let mut socket = socket.unwrap();
-    socket.send_text("x").await;
-    assert_eq!(socket.receive_text().await, "x");
-    drop(_upstream);
+    socket.send(CLOSE, &[3, 232]).await.unwrap();
+    assert_eq!(
+        socket.receive().await.map(|frame| frame.opcode),
+        Some(CLOSE)
+    );
     assert_eq!(socket.receive().await, None);
 }
 

@@ -147,12 +147,15 @@ impl Upstream {
                 if !request.headers().contains_key("upgrade") {
                     return response(426, "a WebSocket is wanted");
                 }
+                let key = request.headers().get("sec-websocket-key");
+                let key = key.map_or_else(Vec::new, |key| key.as_bytes().to_vec());
                 let upgrade = hyper::upgrade::on(&mut request);
                 tokio::spawn(async move {
                     let Ok(io) = upgrade.await else { return };
                     let mut socket = WebSocket::server(TokioIo::new(io));
                     while let Some(frame) = socket.receive().await {
-                        if socket.send(frame.opcode, &frame.payload).await.is_err() {
+                        let sent = socket.send(frame.opcode, &frame.payload).await;
+                        if sent.is_err() || frame.opcode == websocket::CLOSE {
                             return;
                         }
                     }
@@ -161,7 +164,7 @@ impl Upstream {
                     .status(101)
                     .header("connection", "upgrade")
                     .header("upgrade", "websocket")
-                    .header("sec-websocket-accept", websocket::ACCEPT);
+                    .header("sec-websocket-accept", websocket::accept(&key));
                 if let Some(offered) = request.headers().get("sec-websocket-protocol") {
                     let first = offered
                         .to_str()

@@ -1,5 +1,8 @@
 //! WebSocket frames by hand (RFC 6455), from either end.
 
+use aws_lc_rs::digest;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::raw::Io;
@@ -99,3 +102,14 @@ impl WebSocket {
 /// The key and its answer of RFC 6455 §1.3.
 pub const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
 pub const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
+
+/// The answer to any key (RFC 6455 §4.2.2).
+pub fn accept(key: &[u8]) -> String {
+    let text = [key, b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"].concat();
+    STANDARD.encode(digest::digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, &text))
+}
+
+#[test]
+fn the_answer_to_the_key_of_the_standard_is_its_answer() {
+    assert_eq!(accept(KEY.as_bytes()), ACCEPT);
+}
