@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use super::reader::{FromToml, Table, Value, Wrong};
-use crate::limit::{Allowance, Counts, KeyedOn, Rate, RuleName, RuleSpec, Scope};
+use crate::limit::{Allowance, Counts, KeyedOn, Rate, RuleId, RuleName, RuleSpec, Scope};
 
 /// Before endpoints that hash a password or check a refresh token.
 pub const CREDENTIAL: &str = "credential";
@@ -15,7 +15,7 @@ pub const REGISTRATION: &str = "registration";
 /// On every route: credentials that were refused.
 pub const FAILED_AUTHENTICATION: &str = "failed-authentication";
 
-/// How many keys a rule remembers unless it says otherwise: some 5 MB when all are in use.
+/// How many keys a rule remembers unless it says otherwise: half a megabyte, four when all are in use.
 const KEYS: usize = 100_000;
 
 /// More would take memory that nobody expects a limit to take.
@@ -51,6 +51,12 @@ pub fn read(root: &mut Table<'_>) -> Vec<RuleSpec> {
         }
     }
     rules
+}
+
+/// The place of the rule with this name.
+pub fn place_of(name: &str, rules: &[RuleSpec]) -> Option<RuleId> {
+    let at = rules.iter().position(|rule| rule.name.as_str() == name);
+    at.and_then(RuleId::of_place)
 }
 
 /// Generous enough for an office behind one address, far below what guessing needs.

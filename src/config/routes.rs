@@ -8,10 +8,10 @@ use http::{HeaderName, HeaderValue, Method};
 
 use super::headers::Headers;
 use super::reader::{FromToml, Table, Value, Wrong};
-use super::tokens;
 use super::units::ByteSize;
+use super::{limits, tokens};
 use crate::authz::{Auth, ClaimRule, Policy};
-use crate::endpoints::{self, Endpoint, Profile};
+use crate::endpoints::{self, Cost, Endpoint, Profile};
 use crate::inbound::{CleanPath, Host};
 use crate::limit::{RuleId, RuleSpec};
 use crate::outbound::{Authorization, HeaderPlan, Reserved};
@@ -68,7 +68,7 @@ pub fn read(root: &mut Table<'_>, profiles: &[Profile], named: &Named<'_>) -> Ro
     for section in sections {
         section.finish();
     }
-    add_endpoints(root, profiles, &mut table);
+    add_endpoints(root, profiles, named.limits, &mut table);
     table
 }
 
@@ -93,12 +93,17 @@ fn reserve(drafts: &mut [(Draft, usize)], headers: &Headers) {
     }
 }
 
-fn add_endpoints(root: &Table<'_>, profiles: &[Profile], table: &mut RouteTable) {
+fn add_endpoints(
+    root: &Table<'_>,
+    profiles: &[Profile],
+    rules: &[RuleSpec],
+    table: &mut RouteTable,
+) {
     let of_profiles = profiles
         .iter()
         .flat_map(|profile| profile.endpoints().iter().copied());
     for endpoint in of_profiles.chain([Endpoint::Jwks]) {
-        let route = Arc::new(endpoint_route(endpoint));
+        let route = Arc::new(endpoint_route(endpoint, rules));
         let methods = Methods::Only(endpoint.methods().to_vec());
         for path in endpoint.paths() {
             let Ok(path) = PathPattern::parse(path) else {
@@ -116,7 +121,12 @@ fn add_endpoints(root: &Table<'_>, profiles: &[Profile], table: &mut RouteTable)
     }
 }
 
-fn endpoint_route(endpoint: Endpoint) -> Route {
+fn endpoint_route(endpoint: Endpoint, rules: &[RuleSpec]) -> Route {
+    let limit = match endpoint.cost() {
+        Cost::Credential => Some(limits::CREDENTIAL),
+        Cost::Registration => Some(limits::REGISTRATION),
+        Cost::Read => None,
+    };
     Route {
         name: endpoint.name().into(),
         policy: Policy {
@@ -124,7 +134,10 @@ fn endpoint_route(endpoint: Endpoint) -> Route {
             roles: Vec::new(),
             claims: Vec::new(),
         },
-        limits: Vec::new(),
+        limits: limit
+            .and_then(|name| limits::place_of(name, rules))
+            .into_iter()
+            .collect(),
         errors: endpoint.shape(),
         tokens: TokenPlaces::default(),
         max_body: endpoints::MAX_BODY,
@@ -245,8 +258,7 @@ fn read_claims(table: Table<'_>) -> Vec<ClaimRule> {
 fn read_limits(section: &mut Table<'_>, rules: &[RuleSpec]) -> Vec<RuleId> {
     let mut ids = Vec::new();
     for name in section.list::<String>("limits") {
-        let at = rules.iter().position(|rule| rule.name.as_str() == name);
-        match at.and_then(RuleId::of_place) {
+        match limits::place_of(&name, rules) {
             Some(id) => ids.push(id),
             None => section.wrong_with_help(
                 "limits",

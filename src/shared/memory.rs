@@ -1,6 +1,7 @@
 //! A table of counters with a fixed number of places: keys that attackers invent cannot make it grow.
 
 use std::hash::{BuildHasher, Hash, RandomState};
+use std::num::NonZeroU64;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// How many keys share a lock, and compete for a place when it is tight.
@@ -10,8 +11,8 @@ const WAYS: usize = 8;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Key {
     place: u64,
-    /// Never zero: zero marks an empty slot.
-    tag: u64,
+    /// Not zero, so that an empty slot needs no mark of its own.
+    tag: NonZeroU64,
 }
 
 /// Makes keys. The hash is keyed at random, so that nobody can aim at another's place.
@@ -37,17 +38,17 @@ pub(crate) enum Change<V> {
 /// Values by key. When the places that a key may take are full, the value nearest to its end goes.
 #[derive(Debug)]
 pub(crate) struct Table<V> {
-    /// As many as a power of two.
-    sets: Box<[Mutex<Set<V>>]>,
+    /// As many as a power of two. A set takes memory when its first key comes.
+    sets: Box<[Mutex<Option<Box<Set<V>>>>]>,
 }
 
-type Set<V> = [Option<(u64, V)>; WAYS];
+type Set<V> = [Option<(NonZeroU64, V)>; WAYS];
 
 impl Keyring {
     pub(crate) fn key(&self, of: impl Hash) -> Key {
         Key {
             place: self.place.hash_one(&of),
-            tag: self.tag.hash_one(&of),
+            tag: NonZeroU64::new(self.tag.hash_one(&of)).unwrap_or(NonZeroU64::MIN),
         }
     }
 }
@@ -57,7 +58,7 @@ impl<V: Expiring> Table<V> {
     pub(crate) fn with_room_for(keys: usize) -> Self {
         let sets = keys.saturating_mul(2).div_ceil(WAYS).next_power_of_two();
         Self {
-            sets: (0..sets).map(|_| Mutex::new([None; WAYS])).collect(),
+            sets: (0..sets).map(|_| Mutex::new(None)).collect(),
         }
     }
 
@@ -70,6 +71,7 @@ impl<V: Expiring> Table<V> {
         let Some(mut set) = self.set(key) else {
             return change(None).1;
         };
+        let set = set.get_or_insert_with(|| Box::new([None; WAYS]));
         let held = set
             .iter_mut()
             .find(|slot| slot.is_some_and(|(tag, _)| tag == key.tag));
@@ -90,7 +92,7 @@ impl<V: Expiring> Table<V> {
         result
     }
 
-    fn set(&self, key: Key) -> Option<MutexGuard<'_, Set<V>>> {
+    fn set(&self, key: Key) -> Option<MutexGuard<'_, Option<Box<Set<V>>>>> {
         let mask = self.sets.len().checked_sub(1)?;
         let at = usize::try_from(key.place).unwrap_or(usize::MAX) & mask;
         let set = self.sets.get(at)?;
