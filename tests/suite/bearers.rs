@@ -222,7 +222,11 @@ async fn a_flood_of_unknown_key_ids_leaves_the_good_key_good() {
             .send(gateway.https().get("/private").bearer(&token).build())
             .await
             .unwrap();
-        assert_eq!(response.status(), 401);
+        assert!(
+            matches!(response.status().as_u16(), 401 | 429),
+            "{}",
+            response.status()
+        );
         http_body_util::BodyExt::collect(response.into_body())
             .await
             .unwrap();

@@ -242,7 +242,8 @@ async fn parallel_requests_do_not_slip_through_a_shared_budget() {
 
 #[tokio::test]
 async fn refused_requests_reach_no_endpoint_and_no_hash() {
-    let rule = "[[limit]]\nname = \"few\"\nkey = \"client\"\nrate = \"1/h\"\nburst = 3\napply = \"everywhere\"";
+    let rule =
+        "[[limit]]\nname = \"few\"\nkey = \"client\"\nrate = \"1/h\"\nburst = 3\neverywhere = true";
     let gateway = Config::new().toml(rule).start().await;
     let body = json!({ "email": "ann@example.com", "password": "wrong-password" });
     let mut last = 0;

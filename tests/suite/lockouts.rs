@@ -7,8 +7,8 @@ use super::harness::redis::Redis;
 use super::harness::{Answer, Client, Config, Gateway};
 
 /// Few wrong passwords are borne, and their counters stand still for the time of a test.
-const STRICT: &str = "[lockout]\npair = { rate = \"1/h\", burst = 3 }\naccount = { rate = \"1/h\", burst = 6 }\n\
-                      network = { rate = \"1/h\", burst = 8 }\ndevice = { rate = \"1/h\", burst = 3 }";
+const STRICT: &str =
+    "[lockout]\npair = \"3/d\"\naccount = \"6/d\"\nnetwork = \"8/d\"\ndevice = \"3/d\"";
 
 async fn strict() -> Gateway {
     Config::new().toml(STRICT).start().await
@@ -251,8 +251,7 @@ async fn somebody_locked_out_keeps_the_sessions_that_are_open() {
 #[tokio::test]
 async fn a_flood_of_logins_is_turned_away_and_not_queued_without_end() {
     let slow = "[passwords]\nmemory = \"64MiB\"\npasses = 4\nthreads = 1\nqueue = 2";
-    let lax = "[lockout]\nnetwork = { rate = \"1000/s\", burst = 1000 }\naccount = { rate = \"1000/s\", burst = 1000 }\n\
-               pair = { rate = \"1000/s\", burst = 1000 }";
+    let lax = "[lockout]\nnetwork = \"1000/s\"\naccount = \"1000/s\"\npair = \"1000/s\"";
     let gateway = Config::new().toml(slow).toml(lax).start().await;
     let calls: Vec<_> = (0..40)
         .map(|n| {

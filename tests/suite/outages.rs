@@ -11,9 +11,8 @@ use super::harness::redis::Redis;
 use super::harness::{Config, Gateway, Upstream, within};
 
 const FEW: &str = "[[limit]]\nname = \"few\"\nkey = \"client\"\nrate = \"1/h\"\nburst = 10";
-const STRICT: &str =
-    "[[limit]]\nname = \"strict\"\nkey = \"client\"\nrate = \"1/h\"\nburst = 100\nstrict = true";
-const LOCKOUT: &str = "[lockout]\npair = { rate = \"1/h\", burst = 3 }";
+const STRICT: &str = "[[limit]]\nname = \"strict\"\nkey = \"client\"\nrate = \"1/h\"\nburst = 100\nscope = \"strict\"";
+const LOCKOUT: &str = "[lockout]\npair = \"3/d\"";
 
 /// A gateway whose Redis is behind a relay that the test commands.
 async fn behind_chaos() -> (Upstream, Redis, Chaos, Gateway) {
