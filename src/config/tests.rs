@@ -1,0 +1,103 @@
+//! The example and the documentation say what the program reads.
+
+use std::path::Path;
+
+use super::*;
+use crate::authn::algorithm::Algorithm;
+use crate::authn::keys;
+use crate::server::dev_cert::DevCertificate;
+
+const EXAMPLE: &str = include_str!("../../config/portcullis.toml");
+const DOCUMENTATION: &str = include_str!("../../docs/configuration.md");
+
+#[test]
+fn the_example_is_a_good_configuration() {
+    let folder = tempfile::tempdir().unwrap();
+    let made = DevCertificate::make(folder.path(), &Clock::system()).unwrap();
+    std::fs::rename(&made.files.chain, folder.path().join("site.pem")).unwrap();
+    std::fs::rename(&made.files.key, folder.path().join("site.key")).unwrap();
+    let key = keys::generate(Algorithm::Es256).unwrap();
+    std::fs::write(folder.path().join("token.key"), key.as_bytes()).unwrap();
+    let text = EXAMPLE.replace("/etc/portcullis/", &format!("{}/", folder.path().display()));
+    let file = folder.path().join("portcullis.toml");
+    std::fs::write(&file, text).unwrap();
+    let config = Config::load(&file, &Clock::system(), &[]);
+    assert!(config.is_ok(), "{}", config.err().unwrap());
+}
+
+/// The words that the sections of the configuration ask for.
+fn keys_asked_for(code: &str) -> Vec<&str> {
+    let parts: Vec<&str> = code.split('"').collect();
+    let asks = [
+        "or(",
+        "optional(",
+        "required(",
+        "list(",
+        "table(",
+        "tables(",
+        ">(",
+        "(section, ",
+        "(&mut section, ",
+        "or_list(section, ",
+    ];
+    parts
+        .windows(2)
+        .filter(|pair| {
+            let before = pair[0].trim_end_matches(['\n', ' ']);
+            let before = if pair[0].ends_with(", ") {
+                pair[0]
+            } else {
+                before
+            };
+            let word = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "_-".contains(c);
+            asks.iter().any(|ask| before.ends_with(ask))
+                && !pair[1].is_empty()
+                && pair[1].chars().all(word)
+        })
+        .map(|pair| pair[1])
+        .collect()
+}
+
+#[test]
+fn every_key_is_documented() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/config");
+    let mut found = 0;
+    let mut missing = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        if path.is_dir() || ["reader.rs", "tests.rs"].contains(&name.as_str()) {
+            continue;
+        }
+        let text = std::fs::read_to_string(&path).unwrap();
+        let code = text.split("#[cfg(test)]").next().unwrap();
+        for key in keys_asked_for(code) {
+            found += 1;
+            let shown = [
+                format!(".{key}`"),
+                format!("`{key}."),
+                format!("[{key}]"),
+                format!("{{ {key} = "),
+            ];
+            let nested = [
+                format!(", {key} = "),
+                format!(".{key}`"),
+                format!("`{key}."),
+                format!("{key}, "),
+                format!("{key} or "),
+            ];
+            if !shown
+                .iter()
+                .chain(&nested)
+                .any(|s| DOCUMENTATION.contains(s))
+            {
+                missing.push(format!("{name}: {key}"));
+            }
+        }
+    }
+    assert!(found > 80, "only {found} keys were found");
+    assert!(
+        missing.is_empty(),
+        "not in docs/configuration.md: {missing:?}"
+    );
+}
