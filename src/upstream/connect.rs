@@ -1,5 +1,6 @@
 //! Opens connections: name, TCP, TLS, HTTP, all within their caller's deadline.
 
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -40,16 +41,18 @@ pub(super) enum Connection {
     Http2(http2::SendRequest<RequestBody>),
 }
 
-/// Opens a connection to `server` that speaks one of `versions`. The caller bounds the time.
+/// Opens a connection to `server` that speaks one of `versions`. The caller ends it when it is
+/// not there `within` that time.
 pub(super) async fn connect(
     server: &Server,
     versions: Versions,
+    within: Duration,
 ) -> Result<Connection, ConnectError> {
-    let tcp = dial(server).await?;
+    let tcp = dial(server, within).await?;
     match (server.address.scheme(), &server.tls) {
         (Scheme::Https, Some(tls)) => {
             let name = ServerName::try_from(server.address.host().to_owned())
-                .map_err(|e| ConnectError::Tls(std::io::Error::other(e)))?;
+                .map_err(|e| ConnectError::Tls(io::Error::other(e)))?;
             let connector = tls.connector(versions);
             let io = connector
                 .connect(name, tcp)
@@ -66,14 +69,14 @@ pub(super) async fn connect(
     }
 }
 
-/// Tries a name's addresses in the order in which the resolver gives them.
-async fn dial(server: &Server) -> Result<TcpStream, ConnectError> {
+async fn dial(server: &Server, within: Duration) -> Result<TcpStream, ConnectError> {
     let (host, port) = (server.address.host(), server.address.port());
     let stream = match host.parse::<IpAddr>() {
         Ok(ip) => TcpStream::connect(SocketAddr::new(ip, port)).await,
         Err(_) => {
             let found = tokio::net::lookup_host((host, port)).await;
-            dial_first(found.map_err(ConnectError::Resolve)?).await
+            let addresses: Vec<_> = found.map_err(ConnectError::Resolve)?.collect();
+            dial_in_turn(&addresses, within).await
         }
     }
     .map_err(ConnectError::Tcp)?;
@@ -81,12 +84,17 @@ async fn dial(server: &Server) -> Result<TcpStream, ConnectError> {
     Ok(stream)
 }
 
-async fn dial_first(addresses: impl Iterator<Item = SocketAddr>) -> std::io::Result<TcpStream> {
-    let mut last = std::io::Error::from(std::io::ErrorKind::AddrNotAvailable);
+/// Tries a name's addresses in the order in which the resolver gives them. Each has its share of
+/// the time, so that one that swallows packets leaves some for the next.
+async fn dial_in_turn(addresses: &[SocketAddr], within: Duration) -> io::Result<TcpStream> {
+    let count = u32::try_from(addresses.len()).unwrap_or(u32::MAX);
+    let share = within.checked_div(count).unwrap_or(within);
+    let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
     for address in addresses {
-        match TcpStream::connect(address).await {
-            Ok(stream) => return Ok(stream),
-            Err(error) => last = error,
+        match tokio::time::timeout(share, TcpStream::connect(address)).await {
+            Ok(Ok(stream)) => return Ok(stream),
+            Ok(Err(error)) => last = error,
+            Err(_) => last = io::Error::from(io::ErrorKind::TimedOut),
         }
     }
     Err(last)

@@ -162,7 +162,7 @@ impl Pools {
         keeping: &Keeping,
     ) -> Result<Lease, ConnectError> {
         Counts::add(&server.counts.connects);
-        let connection = connect(server, versions).await?;
+        let connection = connect(server, versions, keeping.connect).await?;
         Ok(self.enter(server, connection, keeping))
     }
 
