@@ -155,6 +155,7 @@ async fn trailers_pass_both_ways() {
         .h2()
         .post("/public/grpc")
         .header("te", "trailers")
+        .header("trailer", "x-sum")
         .body(upload);
     let calling = tokio::spawn(call.send());
     let exchange = exchanges.next().await;
@@ -163,25 +164,25 @@ async fn trailers_pass_both_ways() {
     pieces.send("hello").await;
     pieces.trailers(sum.clone()).await;
     drop(pieces);
+    let read = within("the upload", exchange.request.into_body().collect())
+        .await
+        .unwrap();
+    assert_eq!(
+        read.trailers().map(|t| t["x-sum"].clone()),
+        Some("1".parse().unwrap())
+    );
     let (answering, answer) = body::pieces();
     let head = Response::builder()
         .header("trailer", "x-sum")
         .body(answer)
         .unwrap();
-    let (request, reply) = { (exchange.request, exchange.answer) };
-    let _ = reply.send(head);
-    let read = tokio::spawn(request.into_body().collect());
+    let _ = exchange.answer.send(head);
     answering.send("world").await;
     answering.trailers(sum).await;
     drop(answering);
     let answer = calling.await.unwrap().expect(200);
     assert_eq!(answer.text(), "world");
     assert_eq!(answer.trailers.unwrap()["x-sum"], "1");
-    let read = read.await.unwrap().unwrap();
-    assert_eq!(
-        read.trailers().map(|t| t["x-sum"].clone()),
-        Some("1".parse().unwrap())
-    );
 }
 
 #[tokio::test]
