@@ -237,8 +237,9 @@ impl http_body::Body for LoggedBody {
             Poll::Ready(Some(Err(_))) => this.entry.end = End::Broken,
             Poll::Ready(Some(Ok(frame))) => {
                 this.entry.sent += frame.data_ref().map_or(0, |data| data.len() as u64);
-                // hyper does not poll again after the last byte of a body of known length.
-                if http_body::Body::is_end_stream(&this.body) {
+                // hyper does not poll again after trailers, nor after the last byte of a body of
+                // known length.
+                if frame.is_trailers() || http_body::Body::is_end_stream(&this.body) {
                     this.entry.end = End::Complete;
                 }
             }

@@ -143,6 +143,17 @@ access = {{ file = "access.log" }}
 name = "echo"
 servers = ["http://{echo}"]
 
+# Somebody who tries things out is one address: the default limits would stop a script soon.
+[[limit]]
+name = "credential"
+key = "client"
+rate = "600/min"
+
+[[limit]]
+name = "registration"
+key = "client"
+rate = "600/min"
+
 [[route]]
 path = "/public/**"
 upstream = "echo"
