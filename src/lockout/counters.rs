@@ -63,9 +63,8 @@ impl Counters {
     /// The time until the next attempt.
     pub(super) async fn reserve(&self, subject: Subject) -> Result<Place, Duration> {
         if let Some(shared) = &self.shared {
-            match shared.reserve(subject).await {
-                Ok(verdict) => return verdict.map(Place::Shared),
-                Err(Away) => {}
+            if let Ok(verdict) = shared.reserve(subject).await {
+                return verdict.map(Place::Shared);
             }
         }
         self.local.reserve(subject).map(Place::Local)

@@ -39,10 +39,12 @@ pub(crate) enum Change<V> {
 #[derive(Debug)]
 pub(crate) struct Table<V> {
     /// As many as a power of two. A set takes memory when its first key comes.
-    sets: Box<[Mutex<Option<Box<Set<V>>>>]>,
+    sets: Box<[Mutex<LateSet<V>>]>,
 }
 
 type Set<V> = [Option<(NonZeroU64, V)>; WAYS];
+
+type LateSet<V> = Option<Box<Set<V>>>;
 
 impl Keyring {
     pub(crate) fn key(&self, of: impl Hash) -> Key {
@@ -92,7 +94,7 @@ impl<V: Expiring> Table<V> {
         result
     }
 
-    fn set(&self, key: Key) -> Option<MutexGuard<'_, Option<Box<Set<V>>>>> {
+    fn set(&self, key: Key) -> Option<MutexGuard<'_, LateSet<V>>> {
         let mask = self.sets.len().checked_sub(1)?;
         let at = usize::try_from(key.place).unwrap_or(usize::MAX) & mask;
         let set = self.sets.get(at)?;
