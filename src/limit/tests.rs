@@ -7,7 +7,7 @@ use http::HeaderMap;
 use super::*;
 use crate::clock::Timestamp;
 use crate::inbound::ClientIp;
-use crate::shared::test_redis::{TestRedis, settings};
+use crate::shared::test_redis::{TestRedis, becomes_away, becomes_shared, settings};
 
 const CLIENT: KeyedOn = KeyedOn {
     client: true,
@@ -253,21 +253,6 @@ fn impatient(server: &TestRedis) -> crate::shared::RedisSettings {
         response_timeout: Duration::from_millis(100),
         ..settings(server.port())
     }
-}
-
-/// Far longer than a recovery takes on a loaded machine: a test that fails must end.
-const PATIENCE: Duration = Duration::from_secs(20);
-
-async fn becomes_shared(redis: &Redis) {
-    let shared = redis.health_becomes(|health| *health == Health::Shared);
-    let waited = tokio::time::timeout(PATIENCE, shared).await;
-    waited.unwrap_or_else(|_| panic!("redis is {:?}", redis.health()));
-}
-
-async fn becomes_away(redis: &Redis) {
-    let away = redis.health_becomes(|health| matches!(health, Health::Away { .. }));
-    let waited = tokio::time::timeout(PATIENCE, away).await;
-    waited.unwrap_or_else(|_| panic!("redis is {:?}", redis.health()));
 }
 
 async fn impatient_node(server: &TestRedis) -> Limits {

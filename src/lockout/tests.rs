@@ -7,7 +7,7 @@ use crate::clock::Timestamp;
 use crate::inbound::ClientIp;
 use crate::limit::Rate;
 use crate::shared::RedisSettings;
-use crate::shared::test_redis::{TestRedis, settings as redis_settings};
+use crate::shared::test_redis::{TestRedis, becomes_shared, settings as redis_settings};
 
 fn settings() -> LockoutSettings {
     let allowance = |rate| Allowance::of(Rate::parse(rate).unwrap());
@@ -203,9 +203,7 @@ async fn while_redis_is_away_guesses_are_counted_here_more_strictly_and_never_un
         nodes: NonZeroU32::new(2).unwrap(),
         ..redis_settings(server.port())
     });
-    redis
-        .health_becomes(|health| *health == Health::Shared)
-        .await;
+    becomes_shared(&redis).await;
     let lockout = Lockout::new(settings(), clock(), Some(redis));
     server.kill();
     assert_eq!(guess(&lockout, "ann", "192.0.2.1", 50).await, 1);

@@ -37,9 +37,7 @@ impl TestRedis {
     /// A connection that has been seen to answer.
     pub(crate) async fn connect(&self) -> Redis {
         let redis = self.dial(settings(self.port));
-        let answering = redis.health_becomes(|health| *health == Health::Shared);
-        let waited = tokio::time::timeout(Duration::from_secs(20), answering).await;
-        waited.expect("redis-server does not answer");
+        becomes_shared(&redis).await;
         redis
     }
 
@@ -94,6 +92,21 @@ impl Drop for TestRedis {
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
+}
+
+/// Far longer than a recovery takes on a loaded machine: a test that fails must end.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+pub(crate) async fn becomes_shared(redis: &Redis) {
+    let shared = redis.health_becomes(|health| *health == Health::Shared);
+    let waited = tokio::time::timeout(PATIENCE, shared).await;
+    waited.unwrap_or_else(|_| panic!("redis is {:?}", redis.health()));
+}
+
+pub(crate) async fn becomes_away(redis: &Redis) {
+    let away = redis.health_becomes(|health| matches!(health, Health::Away { .. }));
+    let waited = tokio::time::timeout(PATIENCE, away).await;
+    waited.unwrap_or_else(|_| panic!("redis is {:?}", redis.health()));
 }
 
 /// Settings for a server on this port, with time-outs that a loaded machine keeps.
