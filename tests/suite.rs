@@ -18,6 +18,7 @@ mod suite {
     mod forwarding;
     mod framing;
     mod harness;
+    mod http2_abuse;
     mod identity;
     mod keys;
     mod limits;
@@ -33,5 +34,6 @@ mod suite {
     mod praisonai;
     mod refreshing;
     mod streaming;
+    mod systemd;
     mod websockets;
 }

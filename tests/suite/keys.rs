@@ -310,3 +310,26 @@ async fn lifetimes_are_those_of_the_profile() {
         );
     }
 }
+
+#[tokio::test]
+async fn a_lifetime_may_come_from_the_environment_as_the_documents_have_it() {
+    let config = Config::new().toml(
+        "[tokens.lifetimes]\npraisonai = { env = \"PLATFORM_JWT_TTL\" }\nrag-modulo = \"2h\"",
+    );
+    let gateway = config
+        .start_with(|command| drop(command.env("PLATFORM_JWT_TTL", "7200")))
+        .await;
+    let person = serde_json::json!({ "email": "ann@example.com", "password": "pass" });
+    let answer = gateway
+        .https()
+        .post("/api/v1/auth/register")
+        .json(person)
+        .send()
+        .await
+        .expect(201);
+    let claims = tokens::read(text(&answer.json(), "token"));
+    assert_eq!(
+        claims["exp"].as_i64().unwrap() - claims["iat"].as_i64().unwrap(),
+        7200
+    );
+}

@@ -263,3 +263,28 @@ async fn refused_requests_reach_no_endpoint_and_no_hash() {
         BTreeMap::from([(429, 3)])
     );
 }
+
+#[tokio::test]
+async fn a_limit_on_a_login_name_holds_from_every_address() {
+    let rule = "[[limit]]\nname = \"per-name\"\nkey = \"login\"\nrate = \"1/h\"\nburst = 3";
+    let gateway = Config::new().toml(rule).start().await;
+    let mut course = Vec::new();
+    for n in 1..6 {
+        let body = json!({ "email": "ann@example.com", "password": "wrong-password" });
+        let call = gateway
+            .https()
+            .from(&format!("127.0.5.{n}"))
+            .post("/auth/v1/login")
+            .json(body);
+        course.push(call.send().await.status.as_u16());
+    }
+    assert_eq!(course, [401, 401, 401, 429, 429]);
+    let other = json!({ "email": "bob@example.com", "password": "wrong-password" });
+    gateway
+        .https()
+        .post("/auth/v1/login")
+        .json(other)
+        .send()
+        .await
+        .expect(401);
+}

@@ -178,3 +178,48 @@ async fn an_account_is_added_with_a_password_from_standard_input() {
     assert!(child.wait().unwrap().success());
     login(&gateway.https(), "ann@example.com").await;
 }
+
+#[tokio::test]
+async fn tokens_of_an_old_backend_end_with_the_account_that_they_name() {
+    let (_upstream, gateway) = app().await;
+    let ann = register(&gateway.https(), "ann@example.com").await;
+    // As PraisonAI's own server signed them: no session, no id, only the subject.
+    let legacy = super::harness::tokens::token(ann["user"]["id"].as_str().unwrap());
+    becomes(&gateway, &legacy, 200).await;
+    user(&gateway, &["disable", "ann@example.com"]);
+    becomes(&gateway, &legacy, 401).await;
+}
+
+#[tokio::test]
+async fn registration_is_closed_or_for_some_domains_only() {
+    let person = |email: &str| json!({ "email": email, "password": PASSWORD });
+    let closed = Config::new()
+        .toml("[accounts]\nregistration = \"closed\"")
+        .start()
+        .await;
+    closed
+        .https()
+        .post("/auth/v1/register")
+        .json(person("ann@example.com"))
+        .send()
+        .await
+        .expect(403);
+    let domains = "[accounts]\nregistration = { domains = [\"corp.example\"] }";
+    let corp = Config::new().toml(domains).start().await;
+    for (email, status) in [
+        ("ann@corp.example", 201),
+        ("bob@CORP.example", 201),
+        ("eve@evil.example", 403),
+        ("eve@sub.corp.example", 403),
+        ("eve@corp.example.evil.example", 403),
+        ("eve@evil.example@corp.example", 422),
+        ("\"eve@evil.example\"@corp.example", 422),
+    ] {
+        corp.https()
+            .post("/auth/v1/register")
+            .json(person(email))
+            .send()
+            .await
+            .expect(status);
+    }
+}

@@ -75,6 +75,19 @@ impl Raw {
             .is_ok()
     }
 
+    /// Whether the other end has closed by now; what it sent is read and forgotten.
+    pub async fn is_closed(&mut self) -> bool {
+        let mut chunk = [0; 16 * 1024];
+        let moment = Duration::from_millis(1);
+        loop {
+            match tokio::time::timeout(moment, self.io.read(&mut chunk)).await {
+                Ok(Ok(1..)) => {}
+                Ok(Ok(0) | Err(_)) => return true,
+                Err(_) => return false,
+            }
+        }
+    }
+
     /// Reads one more piece into the buffer; `false` at the end.
     async fn read_more(&mut self) -> bool {
         let mut chunk = [0; 4096];
