@@ -37,7 +37,7 @@ pub struct Route {
 /// What answers a request.
 pub enum Target {
     Endpoint(Endpoint),
-    Upstream(Forwarding),
+    Upstream(Box<Forwarding>),
 }
 
 /// How a request goes to its upstream.
