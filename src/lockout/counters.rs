@@ -62,10 +62,10 @@ impl Counters {
     /// # Errors
     /// The time until the next attempt.
     pub(super) async fn reserve(&self, subject: Subject) -> Result<Place, Duration> {
-        if let Some(shared) = &self.shared {
-            if let Ok(verdict) = shared.reserve(subject).await {
-                return verdict.map(Place::Shared);
-            }
+        if let Some(shared) = &self.shared
+            && let Ok(verdict) = shared.reserve(subject).await
+        {
+            return verdict.map(Place::Shared);
         }
         self.local.reserve(subject).map(Place::Local)
     }
