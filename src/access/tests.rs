@@ -191,3 +191,57 @@ fn a_disk_that_is_full_costs_lines_and_is_counted() {
             >= 1
     );
 }
+
+#[test]
+fn a_reader_that_stalls_holds_no_request_and_is_told_what_it_missed() {
+    use std::io::BufRead;
+    use std::os::fd::AsRawFd;
+
+    let (reader, writer) = std::io::pipe().unwrap();
+    let clock = Clock::manual(Timestamp::from_seconds(0));
+    let metrics = Metrics::new(&clock);
+    let settings = AccessSettings {
+        destination: Destination::File(PathBuf::from(format!(
+            "/proc/self/fd/{}",
+            writer.as_raw_fd()
+        ))),
+        query: QueryLogging::Omit,
+    };
+    let log = AccessLog::start(settings, &clock, &metrics).unwrap();
+    drop(writer);
+    let recorder = Recorder::new(&log, &metrics, &clock);
+    let bench = Bench {
+        log,
+        metrics,
+        clock,
+        recorder,
+        ..Bench::new()
+    };
+    // Nobody reads: the pipe takes 64 KiB, the buffer a mebibyte, and every request is answered.
+    const REQUESTS: usize = 20_000;
+    for _ in 0..REQUESTS {
+        bench.begin(Method::GET).answered(answer("hello"));
+    }
+    let told = std::thread::spawn(move || {
+        let lines = std::io::BufReader::new(reader).lines();
+        lines
+            .map(|line| serde_json::from_str::<Value>(&line.unwrap()).unwrap())
+            .fold(
+                (0, 0),
+                |(written, dropped), line| match line["dropped_lines"].as_u64() {
+                    Some(more) => (written, dropped + more),
+                    None => (written + 1, dropped),
+                },
+            )
+    });
+    drop(bench.log);
+    let (written, dropped) = told.join().unwrap();
+    assert!(dropped > 0);
+    assert_eq!(written + dropped, REQUESTS as u64);
+    assert_eq!(
+        bench
+            .metrics
+            .counted(crate::telemetry::Event::AccessLineDropped),
+        dropped
+    );
+}

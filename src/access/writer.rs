@@ -5,8 +5,9 @@ use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::{self, JoinHandle, Thread};
+use std::thread::{self, Thread};
 use std::time::Duration;
 
 use crate::access::buffer::{Appended, Buffer};
@@ -17,6 +18,10 @@ use crate::telemetry::{Event, Metrics};
 
 /// How long a line waits at most while its buffer is not full.
 const INTERVAL: Duration = Duration::from_millis(200);
+
+/// How long the end of the process waits for the last lines: a reader that has stalled does not
+/// hold it.
+const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// Where access lines go.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -54,7 +59,14 @@ pub enum AccessLogError {
 pub struct AccessLog {
     shared: Arc<Shared>,
     query: QueryLogging,
-    writer: Option<JoinHandle<()>>,
+    writer: Option<Running>,
+}
+
+/// The writer thread, and what hangs up when it has ended.
+struct Running {
+    thread: Thread,
+    /// Behind a lock only because a receiver cannot be shared.
+    ended: Mutex<Receiver<()>>,
 }
 
 /// One worker's way into the access log.
@@ -100,10 +112,15 @@ impl AccessLog {
             spare: Vec::new(),
             failing: false,
         };
-        let writer = thread::Builder::new()
+        let (running, ended) = channel();
+        let spawned = thread::Builder::new()
             .name(String::from("access-log"))
-            .spawn(move || writer.run())
+            .spawn(move || writer.run(running))
             .map_err(AccessLogError::Thread)?;
+        let writer = Running {
+            thread: spawned.thread().clone(),
+            ended: Mutex::new(ended),
+        };
         Ok(Self {
             shared,
             query: settings.query,
@@ -128,14 +145,14 @@ impl AccessLog {
         }
         WorkerLog {
             buffer,
-            writer: self.writer.as_ref().map(|w| w.thread().clone()),
+            writer: self.writer.as_ref().map(|w| w.thread.clone()),
             query: self.query,
         }
     }
 
     fn wake(&self) {
         if let Some(writer) = &self.writer {
-            writer.thread().unpark();
+            writer.thread.unpark();
         }
     }
 }
@@ -144,10 +161,10 @@ impl Drop for AccessLog {
     fn drop(&mut self) {
         self.shared.stop.store(true, Ordering::Release);
         self.wake();
-        if let Some(writer) = self.writer.take()
-            && writer.join().is_err()
-        {
-            tracing::error!("the access log's thread panicked");
+        let Some(writer) = &self.writer else { return };
+        let ended = writer.ended.lock().unwrap_or_else(PoisonError::into_inner);
+        if ended.recv_timeout(LAST_WORDS) == Err(RecvTimeoutError::Timeout) {
+            tracing::error!("the access log's last lines could not be written");
         }
     }
 }
@@ -175,7 +192,8 @@ struct Writer {
 }
 
 impl Writer {
-    fn run(&mut self) {
+    /// `_running` hangs up when this returns.
+    fn run(&mut self, _running: Sender<()>) {
         loop {
             let last = self.shared.stop.load(Ordering::Acquire);
             if self.shared.reopen.swap(false, Ordering::AcqRel) {

@@ -3,8 +3,9 @@
 
 use std::fmt;
 use std::io::{self, Write};
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
-use std::thread::{self, JoinHandle};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, channel, sync_channel};
+use std::thread;
+use std::time::Duration;
 
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::MakeWriter;
@@ -18,6 +19,10 @@ use crate::telemetry::{Event, Metrics};
 
 /// Events that may wait for a stalled writer before they are dropped and counted.
 const MOST_WAITING: usize = 4096;
+
+/// How long the end of the process waits for the last lines: a reader that has stalled does not
+/// hold it.
+const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// How much of the program's own doings is logged.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -56,8 +61,9 @@ pub enum LogError {
 
 /// The log of the process while it lives; dropping it waits for what was logged to be written.
 pub struct ProgramLog {
-    writer: Option<JoinHandle<()>>,
     lines: SyncSender<Line>,
+    /// Hangs up when the writer has ended.
+    ended: Receiver<()>,
 }
 
 enum Line {
@@ -76,9 +82,13 @@ impl ProgramLog {
         metrics: &Metrics,
     ) -> Result<Self, LogError> {
         let (lines, waiting) = sync_channel(MOST_WAITING);
-        let writer = thread::Builder::new()
+        let (running, ended) = channel::<()>();
+        thread::Builder::new()
             .name(String::from("log"))
-            .spawn(move || write_lines(&waiting))
+            .spawn(move || {
+                write_lines(&waiting);
+                drop(running);
+            })
             .map_err(LogError::Thread)?;
         let layer = tracing_subscriber::fmt::layer()
             .with_writer(Sender {
@@ -92,21 +102,16 @@ impl ProgramLog {
             LogFormat::Text => registry.with(layer.with_ansi(false)).try_init(),
         };
         installed.map_err(LogError::Twice)?;
-        Ok(Self {
-            writer: Some(writer),
-            lines,
-        })
+        Ok(Self { lines, ended })
     }
 }
 
 impl Drop for ProgramLog {
     fn drop(&mut self) {
-        // The subscriber lives as long as the process and holds a sender: the end is said.
-        if self.lines.send(Line::Last).is_ok()
-            && let Some(writer) = self.writer.take()
-        {
-            // A panic of the writer has been printed by the panic hook; nothing is left to log to.
-            drop(writer.join());
+        // The subscriber lives as long as the process and holds a sender: the end is said. With a
+        // full channel the writer has stalled, and nothing is left to log to.
+        if self.lines.try_send(Line::Last).is_ok() {
+            drop(self.ended.recv_timeout(LAST_WORDS));
         }
     }
 }
