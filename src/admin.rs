@@ -12,3 +12,6 @@ pub mod users;
 pub use health::{Condition, Health, PartReport, Phase, Report};
 pub use socket::{AdminSocket, Operator, SocketError, SocketSettings};
 pub use status::serve_status;
+
+#[cfg(test)]
+mod tests;
