@@ -207,9 +207,8 @@ async fn a_budget_outlasts_a_reload_that_leaves_its_rate_alone() {
 async fn two_nodes_share_a_budget_through_redis() {
     let upstream = Upstream::echo().await;
     let redis = Redis::start().await;
-    let section = format!("[redis]\nurl = {:?}", redis.url());
-    let one = limited(&upstream, FEW_CLIENTS).toml(&section).start().await;
-    let two = limited(&upstream, FEW_CLIENTS).toml(&section).start().await;
+    let one = limited(&upstream, FEW_CLIENTS).redis(&redis).start().await;
+    let two = limited(&upstream, FEW_CLIENTS).redis(&redis).start().await;
     let mut admitted = 0;
     for _ in 0..5 {
         for node in [&one, &two] {
@@ -223,10 +222,9 @@ async fn two_nodes_share_a_budget_through_redis() {
 async fn parallel_requests_do_not_slip_through_a_shared_budget() {
     let upstream = Upstream::echo().await;
     let redis = Redis::start().await;
-    let section = format!("[redis]\nurl = {:?}", redis.url());
     for config in [
         limited(&upstream, FEW_CLIENTS),
-        limited(&upstream, FEW_CLIENTS).toml(&section),
+        limited(&upstream, FEW_CLIENTS).redis(&redis),
     ] {
         let gateway = config.start().await;
         let calls: Vec<_> = (0..30)

@@ -179,10 +179,7 @@ async fn a_login_that_succeeds_uses_nothing_up() {
 #[tokio::test]
 async fn parallel_guesses_do_not_slip_through() {
     let redis = Redis::start().await;
-    for config in [
-        Config::new(),
-        Config::new().toml(&format!("[redis]\nurl = {:?}", redis.url())),
-    ] {
+    for config in [Config::new(), Config::new().redis(&redis)] {
         let gateway = config.toml(STRICT).start().await;
         let client = gateway.https();
         let body = json!({ "email": "ann@example.com", "password": "wrong" });
@@ -200,11 +197,7 @@ async fn parallel_guesses_do_not_slip_through() {
 #[tokio::test]
 async fn two_nodes_count_the_same_guesses() {
     let redis = Redis::start().await;
-    let config = || {
-        Config::new()
-            .toml(STRICT)
-            .toml(&format!("[redis]\nurl = {:?}", redis.url()))
-    };
+    let config = || Config::new().toml(STRICT).redis(&redis);
     let (one, two) = (config().start().await, config().start().await);
     let mut judged = 0;
     for _ in 0..4 {

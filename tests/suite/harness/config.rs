@@ -5,6 +5,7 @@ use std::path::Path;
 use toml::{Table, Value};
 
 use super::certs::authority;
+use super::redis::Redis;
 use super::{Upstream, ports, tokens};
 
 /// A configuration file in the making. Everything that a test does not say has a fast, safe value.
@@ -90,6 +91,14 @@ impl Config {
     pub fn upstream_at(self, name: &str, servers: &[&str]) -> Self {
         self.toml(&format!(
             "[[upstream]]\nname = {name:?}\nservers = {servers:?}"
+        ))
+    }
+
+    /// Counters in this Redis, waited for longer than any test machine makes it take: counts are exact.
+    pub fn redis(self, redis: &Redis) -> Self {
+        self.toml(&format!(
+            "[redis]\nurl = {:?}\nresponse_timeout = \"20s\"",
+            redis.url()
         ))
     }
 
