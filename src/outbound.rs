@@ -79,14 +79,12 @@ impl Outbound {
             .rewrite
             .apply(req.path)
             .map_err(OutboundError::Rewrite)?;
-        let reserved = plan.reserved.clone();
         let request = upstream::Request {
             method: req.method,
             path_and_query: path.target().clone(),
             headers,
             host: forwarding.host.value(req.host.as_str()),
-            body: RequestBody::new(req.body, route.max_body)
-                .with_trailers(Arc::new(move |name| !reserved.holds(name))),
+            body: RequestBody::new(req.body, route.max_body).with_trailers(plan.trailers()),
             version: req.version,
             upgrade: req.upgrade,
             first_byte: forwarding.first_byte,

@@ -89,8 +89,7 @@ fn reserve(drafts: &mut [(Draft, usize)], headers: &Headers) {
     owned.extend(headers.assertion.iter().map(|(name, _)| name.clone()));
     for (draft, _) in drafts {
         if let Target::Upstream(forwarding) = &mut draft.route.target {
-            let plan = &mut forwarding.headers;
-            plan.reserved = Arc::new(plan.reserved.and(owned.iter().cloned()));
+            forwarding.headers.reserve(owned.iter().cloned());
         }
     }
 }
@@ -182,15 +181,14 @@ fn read_route(section: &mut Table<'_>, named: &Named<'_>) -> Option<Draft> {
         .iter()
         .flat_map(|host| paths.iter().map(move |path| (host, path)));
     let places = pairs.map(place).collect();
+    let mut plan = HeaderPlan::stripping(Reserved::new(&headers.reserved));
+    plan.identity = headers.identity;
+    plan.secret = headers.secret;
+    plan.assertion = headers.assertion;
     let forwarding = Forwarding {
         upstream,
         authorization,
-        headers: HeaderPlan {
-            reserved: Arc::new(Reserved::new(&headers.reserved)),
-            identity: headers.identity,
-            secret: headers.secret,
-            assertion: headers.assertion,
-        },
+        headers: plan,
         rewrite,
         host,
         first_byte,

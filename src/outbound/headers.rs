@@ -11,11 +11,14 @@ use super::names::Reserved;
 use crate::authn::keys::SignError;
 use crate::authn::{Identity, Minter};
 use crate::inbound::{Inbound, cookie};
+use crate::upstream::TrailerRule;
 
 /// Which headers a route strips and which it sets.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct HeaderPlan {
-    pub reserved: Arc<Reserved>,
+    reserved: Arc<Reserved>,
+    /// The same names for trailer fields, made once.
+    trailers: TrailerRule,
     /// Set from claims of the caller; absent when the claim is.
     pub identity: Vec<(HeaderName, String)>,
     /// A header by which a backend knows that a request came through the gateway.
@@ -25,6 +28,29 @@ pub struct HeaderPlan {
 }
 
 impl HeaderPlan {
+    /// A plan that strips `reserved` and sets nothing yet.
+    pub fn stripping(reserved: Reserved) -> Self {
+        let reserved = Arc::new(reserved);
+        Self {
+            trailers: trailer_rule(&reserved),
+            reserved,
+            identity: Vec::new(),
+            secret: None,
+            assertion: None,
+        }
+    }
+
+    /// Reserves `owned` too: the names that the gateway sets on some route.
+    pub fn reserve(&mut self, owned: impl Iterator<Item = HeaderName>) {
+        self.reserved = Arc::new(self.reserved.and(owned));
+        self.trailers = trailer_rule(&self.reserved);
+    }
+
+    /// Which trailer fields of a request may pass.
+    pub(super) fn trailers(&self) -> TrailerRule {
+        self.trailers.clone()
+    }
+
     /// The names that this plan sets on some request.
     pub fn owned(&self) -> impl Iterator<Item = HeaderName> {
         let identity = self.identity.iter().map(|(name, _)| name);
@@ -97,6 +123,11 @@ impl HeaderPlan {
         }
         Ok(())
     }
+}
+
+fn trailer_rule(reserved: &Arc<Reserved>) -> TrailerRule {
+    let reserved = reserved.clone();
+    Arc::new(move |name| !reserved.holds(name))
 }
 
 /// The fields that `Connection` nominates for this hop (RFC 9110 §7.6.1). They are taken off before

@@ -144,7 +144,7 @@ fn agentflow_clients_get_an_envelope_whatever_happens() {
             "error": { "code": code, "message": message, "details": [] },
             "metadata": {
                 "request_id": asked.id.to_string(),
-                "timestamp": "1970-01-01T00:00:00Z",
+                "timestamp": "1970-01-01T00:00:00.000000Z",
                 "message": message,
                 "status": "error",
             },
