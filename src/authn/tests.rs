@@ -1,3 +1,5 @@
+//! Who a request's credential names.
+
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue};

@@ -111,7 +111,7 @@ impl Drop for ProgramLog {
         // The subscriber lives as long as the process and holds a sender: the end is said. With a
         // full channel the writer has stalled, and nothing is left to log to.
         if self.lines.try_send(Line::Last).is_ok() {
-            drop(self.ended.recv_timeout(LAST_WORDS));
+            let _ended = self.ended.recv_timeout(LAST_WORDS);
         }
     }
 }

@@ -1,3 +1,5 @@
+//! What a key ring takes and refuses.
+
 use std::sync::OnceLock;
 
 use base64::Engine as _;

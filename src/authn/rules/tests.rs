@@ -1,3 +1,5 @@
+//! Which tokens are good, and which are not.
+
 use super::super::algorithm::Algorithm;
 use super::super::keys::tests::{key, material};
 use super::super::keys::{KeyUse, Material};

@@ -1,3 +1,5 @@
+//! What the section `[tokens]` takes and refuses.
+
 use std::path::Path;
 
 use super::forms::end_date;
