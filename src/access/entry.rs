@@ -32,7 +32,7 @@ pub struct AccessEntry {
     host: Option<HeaderValue>,
     agent: Option<HeaderValue>,
     client: ClientIp,
-    id: Option<RequestId>,
+    id: RequestId,
     route: Option<Arc<str>>,
     upstream: Option<Arc<str>>,
     caller: Option<Arc<Claims>>,
@@ -65,7 +65,12 @@ enum End {
 
 impl AccessEntry {
     /// Begins the account of `req`, before anything about it is believed.
-    pub fn begin<B>(recorder: &Arc<Recorder>, peer: &Peer, req: &Request<B>) -> Self {
+    pub fn begin<B>(
+        recorder: &Arc<Recorder>,
+        id: RequestId,
+        peer: &Peer,
+        req: &Request<B>,
+    ) -> Self {
         Self {
             recorder: recorder.clone(),
             began: recorder.clock.steady(),
@@ -76,7 +81,7 @@ impl AccessEntry {
             host: the_only(req.headers(), header::HOST),
             agent: the_only(req.headers(), header::USER_AGENT),
             client: ClientIp::new(peer.address.ip()),
-            id: None,
+            id,
             route: None,
             upstream: None,
             caller: None,
@@ -87,9 +92,8 @@ impl AccessEntry {
         }
     }
 
-    /// The request has one reading: its id, and its client after trusted proxies were peeled off.
+    /// The request has one reading: its client is known, after trusted proxies were peeled off.
     pub fn parsed(&mut self, req: &Inbound) {
-        self.id = Some(req.id);
         self.client = req.client;
     }
 
@@ -177,9 +181,7 @@ impl AccessEntry {
     }
 
     fn describe(&self, line: &mut Line<'_>) {
-        if let Some(id) = self.id {
-            line.plain("id", id);
-        }
+        line.plain("id", self.id);
         line.plain("client", self.client.address());
         line.plain("scheme", self.scheme.as_str());
         match (&self.host, self.uri.authority()) {

@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::*;
 use crate::body::Body;
 use crate::clock::Timestamp;
-use crate::inbound::{Peer, Scheme};
+use crate::inbound::{Peer, RequestIds, Scheme};
 
 #[derive(Debug, thiserror::Error)]
 #[error("outer")]
@@ -67,7 +67,7 @@ impl Bench {
             .header("user-agent", "curl/8\" \n".trim_end())
             .body(())
             .unwrap();
-        AccessEntry::begin(&self.recorder, &peer, &req)
+        AccessEntry::begin(&self.recorder, RequestIds::new().next(), &peer, &req)
     }
 
     /// Ends the log and gives its lines.

@@ -24,13 +24,14 @@ impl Account {
         peer: &Peer,
         req: &Request<B>,
     ) -> Self {
+        let id = gateway.ids.next();
         Self {
-            entry: AccessEntry::begin(&gateway.recorder, peer, req),
+            entry: AccessEntry::begin(&gateway.recorder, id, peer, req),
             asked: Asked {
                 shape: snapshot.default_shape,
                 audience: Audience::of(req.method(), req.headers()),
                 method: req.method().clone(),
-                id: gateway.ids.next(),
+                id,
                 at: gateway.services.clock.now(),
             },
         }
