@@ -45,7 +45,7 @@ pub use sessions::{OpenSessionError, RefreshError};
 pub use user::{Account, AccountId, NotARole, NotAnAccountId, Role, Status};
 
 use crate::clock::{Clock, Timestamp};
-use crate::store::{Database, Ending, OpenError, Revoked, Store, StoreError, Sweep};
+use crate::store::{Database, Ending, OpenError, Place, Revoked, Store, StoreError, Sweep};
 
 /// How often the database is asked what other processes revoked: at most so much later a token
 /// that was revoked beside us is refused here.
@@ -69,7 +69,7 @@ struct Shared {
     hasher: Hasher,
     revocations: Revocations,
     /// Up to where the table of revocations was read.
-    place: Mutex<i64>,
+    place: Mutex<Place>,
     refresh_ring: Ring,
     device_ring: Ring,
     rules: ArcSwap<Rules>,
@@ -86,7 +86,7 @@ impl Accounts {
         let accounts = Self(Arc::new(Shared {
             hasher: Hasher::start(&settings.hashing).map_err(OpenError::Threads)?,
             revocations: Revocations::new(clock.clone()),
-            place: Mutex::new(0),
+            place: Mutex::default(),
             refresh_ring: Ring::load(&store, "refresh", now).await?,
             device_ring: Ring::load(&store, "device", now).await?,
             store,
@@ -160,7 +160,7 @@ impl Accounts {
     /// Reads what was revoked since the last time.
     async fn catch_up(&self) -> Result<(), StoreError> {
         let mut place = self.0.place.lock().await;
-        let news = self.0.store.revocations(*place).await?;
+        let news = self.0.store.revocations(&place).await?;
         let now = self.now();
         let in_force = news
             .revocations

@@ -1,6 +1,7 @@
 //! The configuration file, from text to the program's own types.
 
 pub mod accounts;
+pub mod database;
 pub mod diagnostic;
 pub mod headers;
 pub mod limits;

@@ -1,46 +1,69 @@
 //! Where accounts, sessions, revocations and the audit log live: the boundary that every database
 //! stands behind.
 
+mod accounts;
+mod audit;
 mod change;
 #[cfg(test)]
 mod conformance;
+mod postgres;
+mod revocations;
+mod ring_keys;
+mod rows;
+mod sessions;
+mod sql;
 mod sqlite;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::accounts::{
-    Account, AccountId, LoginName, PasswordHash, Revocation, Session, SessionId,
-};
-use crate::clock::Timestamp;
-use crate::secret::Secret;
+use postgres::PostgresStore;
+use sql::{Reader, query};
+use sqlite::SqliteStore;
 
 pub use change::{
-    CreateAccount, Created, Delete, EndSessions, Ending, KeepRingKey, NewSession, OpenSession,
-    Rehash, Revoked, Rotate, Rotation, SetPassword, SetRoles, SetStatus, Sweep, Which,
+    Change, CreateAccount, Created, Delete, EndSessions, Ending, KeepRingKey, NewSession,
+    OpenSession, Rehash, Revoked, Rotate, Rotation, SetPassword, SetRoles, SetStatus, Sweep, Which,
 };
-pub use sqlite::Change;
+pub use postgres::{Authorities, Encryption, NotAnAddress, PostgresAddress, PostgresSettings};
+pub use revocations::{Place, RevocationNews};
 
-/// Which database, as the configuration names it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Which database, and how it is talked to.
+#[derive(Clone, Debug)]
 pub enum Database {
     /// A file of this machine.
     Sqlite(PathBuf),
+    Postgres(Box<PostgresSettings>),
+}
+
+/// Which database, as the configuration names it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DatabaseName {
+    Sqlite(PathBuf),
+    Postgres(PostgresAddress),
 }
 
 /// The text names no database that this program knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("expected `sqlite:` and the path of a file")]
-pub struct NotADatabase;
+pub enum NotADatabase {
+    #[error("expected `sqlite:` and the path of a file, or `postgres://USER@HOST:PORT/DATABASE`")]
+    Kind,
+    #[error(transparent)]
+    Address(#[from] NotAnAddress),
+}
 
-impl Database {
-    /// Reads `sqlite:/var/lib/portcullis/accounts.db`, also with `//` after the colon.
+impl DatabaseName {
+    /// Reads `sqlite:/var/lib/portcullis/accounts.db`, also with `//` after the colon, or
+    /// `postgres://portcullis@db.example.com:5432/portcullis`.
     pub fn parse(text: &str) -> Result<Self, NotADatabase> {
-        let path = text.strip_prefix("sqlite:").ok_or(NotADatabase)?;
+        if text.starts_with("postgres") {
+            return Ok(Self::Postgres(PostgresAddress::parse(text)?));
+        }
+        let path = text.strip_prefix("sqlite:").ok_or(NotADatabase::Kind)?;
         let path = path.strip_prefix("//").unwrap_or(path);
         // `:memory:` and parameters would not survive a restart, or mean something else.
         if path.is_empty() || path.starts_with(':') || path.contains('?') {
-            return Err(NotADatabase);
+            return Err(NotADatabase::Kind);
         }
         Ok(Self::Sqlite(PathBuf::from(path)))
     }
@@ -56,6 +79,9 @@ pub enum StoreError {
     /// Whether the change was made is not known.
     #[error("the database did not answer in time")]
     TimedOut,
+    /// It cannot be reached; a change was not made.
+    #[error("the database is away")]
+    Away(#[source] Arc<sqlx::Error>),
     #[error("the database failed")]
     Database(#[source] Arc<sqlx::Error>),
     /// Somebody else wrote it, or the file is damaged.
@@ -65,7 +91,10 @@ pub enum StoreError {
 
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
-        Self::Database(Arc::new(error))
+        match postgres::is_away(&error) {
+            true => Self::Away(Arc::new(error)),
+            false => Self::Database(Arc::new(error)),
+        }
     }
 }
 
@@ -79,6 +108,13 @@ pub enum OpenError {
     },
     #[error("cannot open the database {}", path.display())]
     Connect { path: PathBuf, source: sqlx::Error },
+    #[error("cannot reach the database {address}")]
+    Unreachable {
+        address: String,
+        source: sqlx::Error,
+    },
+    #[error("the database cannot be used: {0}")]
+    Unfit(&'static str),
     #[error("cannot bring the database's tables up to date")]
     Migrate(#[source] sqlx::migrate::MigrateError),
     /// A database that may lose what it confirmed is not used at all.
@@ -93,22 +129,16 @@ pub enum OpenError {
 /// An open database. Clones share it.
 #[derive(Clone)]
 pub enum Store {
-    Sqlite(sqlite::Sqlite),
-}
-
-/// Revocations, each with the time from which it need not be remembered, and the place after the
-/// last one, to read on from.
-#[derive(Clone, Debug, Default)]
-pub struct RevocationNews {
-    pub revocations: Vec<(Revocation, Timestamp)>,
-    pub place: i64,
+    Sqlite(SqliteStore),
+    Postgres(PostgresStore),
 }
 
 impl Store {
     /// Opens a database, making it and bringing its tables up to date where needed.
     pub async fn open(database: &Database) -> Result<Self, OpenError> {
         match database {
-            Database::Sqlite(path) => sqlite::Sqlite::open(path).await.map(Self::Sqlite),
+            Database::Sqlite(path) => SqliteStore::open(path).await.map(Self::Sqlite),
+            Database::Postgres(settings) => PostgresStore::open(settings).await.map(Self::Postgres),
         }
     }
 
@@ -117,6 +147,7 @@ impl Store {
     pub async fn commit<C: Change>(&self, change: C) -> Result<C::Output, StoreError> {
         match self {
             Self::Sqlite(sqlite) => sqlite.commit(change).await,
+            Self::Postgres(postgres) => postgres.commit(change).await,
         }
     }
 
@@ -124,81 +155,26 @@ impl Store {
     pub async fn close(&self) {
         match self {
             Self::Sqlite(sqlite) => sqlite.close().await,
+            Self::Postgres(postgres) => postgres.close().await,
         }
     }
 
     /// Whether the database answers.
     pub async fn ping(&self) -> Result<(), StoreError> {
-        match self {
-            Self::Sqlite(sqlite) => sqlite.ping().await,
-        }
+        query("SELECT max(id) AS id FROM revocations")
+            .fetch_all(self)
+            .await
+            .map(drop)
     }
 
-    /// An account that is not deleted, with its password.
-    pub async fn account(
-        &self,
-        id: AccountId,
-    ) -> Result<Option<(Account, PasswordHash)>, StoreError> {
-        match self {
-            Self::Sqlite(sqlite) => sqlite.account(id).await,
-        }
-    }
-
-    /// The account that logs in with this name, with its password.
-    pub async fn account_by_login(
-        &self,
-        name: &LoginName,
-    ) -> Result<Option<(Account, PasswordHash)>, StoreError> {
-        match self {
-            Self::Sqlite(sqlite) => sqlite.account_by_login(name).await,
-        }
-    }
-
-    /// Up to `limit` accounts in the order of their ids, those after `after`.
-    pub async fn accounts(
-        &self,
-        after: Option<AccountId>,
-        limit: u32,
-    ) -> Result<Vec<Account>, StoreError> {
-        match self {
-            Self::Sqlite(sqlite) => sqlite.accounts(after, limit).await,
-        }
-    }
-
-    /// The sessions of an account that are live at `now`, latest use first.
-    pub async fn sessions(
-        &self,
-        account: AccountId,
-        now: Timestamp,
-    ) -> Result<Vec<Session>, StoreError> {
-        match self {
-            Self::Sqlite(sqlite) => sqlite.sessions(account, now).await,
-        }
-    }
-
-    /// Whose session this is, if it is live at `now`.
-    pub async fn session_owner(
-        &self,
-        session: SessionId,
-        now: Timestamp,
-    ) -> Result<Option<AccountId>, StoreError> {
-        match self {
-            Self::Sqlite(sqlite) => sqlite.session_owner(session, now).await,
-        }
-    }
-
-    /// The revocations after this place (0: all).
-    pub async fn revocations(&self, place: i64) -> Result<RevocationNews, StoreError> {
-        match self {
-            Self::Sqlite(sqlite) => sqlite.revocations(place).await,
-        }
-    }
-
-    /// The keys of a ring with their ids, in the order of these.
-    pub async fn ring_keys(&self, ring: &'static str) -> Result<Vec<(u8, Secret)>, StoreError> {
-        match self {
-            Self::Sqlite(sqlite) => sqlite.ring_keys(ring).await,
-        }
+    async fn reader(&self) -> Result<Reader, StoreError> {
+        Ok(match self {
+            Self::Sqlite(sqlite) => Reader::Sqlite(sqlite.reader().await?),
+            Self::Postgres(postgres) => Reader::Postgres {
+                connection: postgres.reader().await?,
+                bound: postgres.answer_bound(),
+            },
+        })
     }
 }
 
@@ -210,16 +186,26 @@ mod tests {
     fn databases_by_name() {
         for text in ["sqlite:/a/b.db", "sqlite:///a/b.db"] {
             let path = PathBuf::from("/a/b.db");
-            assert_eq!(Database::parse(text), Ok(Database::Sqlite(path)), "{text}");
+            assert_eq!(
+                DatabaseName::parse(text),
+                Ok(DatabaseName::Sqlite(path)),
+                "{text}"
+            );
         }
+        let text = "postgres://ann@db/accounts";
+        let address = PostgresAddress::parse(text).unwrap();
+        assert_eq!(
+            DatabaseName::parse(text),
+            Ok(DatabaseName::Postgres(address))
+        );
         for text in [
             "",
             "sqlite:",
             "sqlite::memory:",
             "sqlite:a?mode=ro",
-            "postgres://x/y",
+            "mysql://x/y",
         ] {
-            assert_eq!(Database::parse(text), Err(NotADatabase), "{text}");
+            assert_eq!(DatabaseName::parse(text), Err(NotADatabase::Kind), "{text}");
         }
     }
 }

@@ -1,16 +1,14 @@
 //! The section `[accounts]`: where accounts are kept, who may register, how long sessions live.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
-use super::passwords;
+use super::database::PostgresSection;
 use super::reader::{FromToml, Table, Value, Wrong};
+use super::{database, passwords};
 use crate::accounts::{EmailAddress, Registration, Role, Rules, SessionRules, Settings};
 use crate::endpoints::Profile;
 use crate::store::Database;
 
-/// Where the systemd unit keeps its state.
-const DEFAULT_DATABASE: &str = "/var/lib/portcullis/accounts.db";
 /// The role of somebody who registers, unless it is configured.
 const DEFAULT_ROLE: &str = "member";
 /// Longest grace for a refresh token: more weakens the detection of a stolen one.
@@ -64,7 +62,7 @@ struct Written {
 impl Default for Written {
     fn default() -> Self {
         Self {
-            database: Database::Sqlite(PathBuf::from(DEFAULT_DATABASE)),
+            database: PostgresSection::default().database(database::default()),
             registration: Registration::Open,
             roles: Role::parse(DEFAULT_ROLE).into_iter().collect(),
             sessions: SessionRules::default(),
@@ -78,7 +76,7 @@ impl Written {
         let defaults = Self::default();
         let sessions = read_sessions(section);
         Self {
-            database: section.or("database", defaults.database),
+            database: database::read(section),
             registration: section.or("registration", defaults.registration),
             roles: or_list(section, "default_roles", defaults.roles),
             sessions,
@@ -117,21 +115,6 @@ fn read_sessions(section: &mut Table<'_>) -> SessionRules {
 fn or_list<T: FromToml>(section: &mut Table<'_>, key: &'static str, default: Vec<T>) -> Vec<T> {
     let written = section.list(key);
     if section.has(key) { written } else { default }
-}
-
-impl FromToml for Database {
-    const EXPECTED: &'static str = r#""sqlite:" and the path of a file"#;
-
-    fn from_toml(value: &Value<'_>) -> Result<Self, Wrong> {
-        let expected = || Wrong::Expected(String::from(Self::EXPECTED));
-        let text = value.as_str().ok_or_else(expected)?;
-        match Database::parse(text).map_err(|_| expected())? {
-            Database::Sqlite(path) => {
-                let path = path.to_str().ok_or_else(expected)?;
-                Ok(Database::Sqlite(value.resolve(path)))
-            }
-        }
-    }
 }
 
 impl FromToml for Registration {
@@ -209,12 +192,18 @@ mod tests {
         outcome.map_err(|wrong| wrong.to_string())
     }
 
+    fn file(section: &AccountsSection) -> &str {
+        match &section.settings.database {
+            Database::Sqlite(path) => path.to_str().unwrap(),
+            Database::Postgres(settings) => panic!("{}", settings.address),
+        }
+    }
+
     #[test]
     fn every_key_has_a_default() {
         for text in ["", "[accounts]\n[passwords]\n"] {
             let read = section(text).unwrap();
-            let default = Database::Sqlite(PathBuf::from(DEFAULT_DATABASE));
-            assert_eq!(read.settings.database, default);
+            assert_eq!(file(&read), "/var/lib/portcullis/accounts.db");
             assert_eq!(read.rules.registration, Registration::Open);
             assert_eq!(read.rules.default_roles, [Role::parse("member").unwrap()]);
             assert_eq!(read.rules.sessions, SessionRules::default());
@@ -237,8 +226,7 @@ mod tests {
             "#,
         )
         .unwrap();
-        let path = PathBuf::from("/etc/portcullis/state/accounts.db");
-        assert_eq!(read.settings.database, Database::Sqlite(path));
+        assert_eq!(file(&read), "/etc/portcullis/state/accounts.db");
         let domains = Registration::Domains(vec![String::from("corp.example")]);
         assert_eq!(read.rules.registration, domains);
         assert_eq!(read.profiles, [Profile::Native, Profile::RagModulo]);
@@ -261,7 +249,6 @@ mod tests {
     #[test]
     fn mistakes_are_named() {
         for (line, said) in [
-            ("database = \"postgres://x\"", "sqlite:"),
             ("database = \"sqlite::memory:\"", "sqlite:"),
             ("registration = \"opne\"", "closed"),
             ("registration = { domains = [] }", "domains"),

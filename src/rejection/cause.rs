@@ -191,6 +191,7 @@ fn store(error: &StoreError) -> Refusal {
         StoreError::Busy => Refusal::of(Reason::Busy).after(FULL),
         StoreError::Closed
         | StoreError::TimedOut
+        | StoreError::Away(_)
         | StoreError::Database(_)
         | StoreError::Unreadable(_) => Refusal::of(Reason::Unavailable).after(AWAY),
     }

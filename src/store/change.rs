@@ -8,6 +8,21 @@ use crate::accounts::{
 };
 use crate::clock::Timestamp;
 use crate::secret::Secret;
+use crate::store::StoreError;
+use crate::store::sql::Connection;
+
+/// A change of the database, made wholly or not at all.
+pub trait Change: Send + Sync + 'static {
+    type Output: Send + 'static;
+
+    /// Makes the change in the transaction that the connection is in. An error undoes what this
+    /// change did, and nothing else. It may be undone and made anew, so nothing but the database
+    /// may be changed.
+    fn apply(
+        &self,
+        connection: &mut Connection<'_>,
+    ) -> impl Future<Output = Result<Self::Output, StoreError>> + Send;
+}
 
 /// Adds an account.
 #[derive(Clone, Debug)]

@@ -8,8 +8,13 @@ use std::time::Duration;
 
 use super::*;
 use crate::accounts::audit::{Entry, Event, Origin};
-use crate::accounts::{Device, DisplayName, EmailAddress, Role, Status, Username};
+use crate::accounts::{
+    Account, AccountId, Device, DisplayName, EmailAddress, LoginName, PasswordHash, Revocation,
+    Role, SessionId, Status, Username,
+};
+use crate::clock::Timestamp;
 use crate::inbound::ClientIp;
+use crate::secret::Secret;
 
 const T0: Timestamp = Timestamp::from_seconds(1_800_000_000);
 const IDLE: Duration = Duration::from_secs(3600);

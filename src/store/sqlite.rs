@@ -1,12 +1,6 @@
 //! SQLite: one connection writes, a few read. Every commit is on the disk before it is answered.
 
-mod accounts;
-mod audit;
 mod migrations;
-mod revocations;
-mod ring_keys;
-mod rows;
-mod sessions;
 #[cfg(test)]
 mod tests;
 mod writer;
@@ -16,16 +10,15 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::Duration;
 
+use sqlx::pool::PoolConnection;
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions,
     SqliteSynchronous,
 };
-use sqlx::{ConnectOptions, Row};
+use sqlx::{ConnectOptions, Row, Sqlite};
 
-use super::{OpenError, StoreError};
+use super::{Change, OpenError, StoreError};
 use writer::Writer;
-
-pub use writer::Change;
 
 /// How long a write waits for another process to finish its own.
 const BUSY: Duration = Duration::from_secs(5);
@@ -36,12 +29,12 @@ const READERS: u32 = 4;
 
 /// An open SQLite database.
 #[derive(Clone)]
-pub struct Sqlite {
+pub struct SqliteStore {
     writer: Writer,
     readers: SqlitePool,
 }
 
-impl Sqlite {
+impl SqliteStore {
     pub(super) async fn open(path: &Path) -> Result<Self, OpenError> {
         make_private(path)?;
         let connect = |source| OpenError::Connect {
@@ -87,11 +80,8 @@ impl Sqlite {
         self.readers.close().await;
     }
 
-    pub(super) async fn ping(&self) -> Result<(), StoreError> {
-        sqlx::query("SELECT max(id) FROM revocations")
-            .fetch_one(&self.readers)
-            .await?;
-        Ok(())
+    pub(super) async fn reader(&self) -> Result<PoolConnection<Sqlite>, StoreError> {
+        Ok(self.readers.acquire().await?)
     }
 }
 

@@ -12,6 +12,7 @@ use crate::accounts::{
 };
 use crate::clock::Timestamp;
 use crate::secret::Secret;
+use crate::store::sql::{Connection, query};
 use crate::store::{CreateAccount, Created, Database, KeepRingKey, Store, conformance};
 
 fn folder() -> (TempDir, PathBuf) {
@@ -84,20 +85,15 @@ struct Durability;
 impl Change for Durability {
     type Output = (String, i64, i64);
 
-    async fn apply(&self, connection: &mut SqliteConnection) -> Result<Self::Output, StoreError> {
-        let journal = sqlx::query("PRAGMA journal_mode")
-            .fetch_one(&mut *connection)
-            .await?;
-        let synchronous = sqlx::query("PRAGMA synchronous")
-            .fetch_one(&mut *connection)
-            .await?;
-        let keys = sqlx::query("PRAGMA foreign_keys")
-            .fetch_one(&mut *connection)
-            .await?;
+    async fn apply(&self, connection: &mut Connection<'_>) -> Result<Self::Output, StoreError> {
+        let mut told = async |pragma| {
+            let row = query(pragma).fetch_optional(&mut *connection).await?;
+            row.ok_or(StoreError::Unreadable("a pragma"))
+        };
         Ok((
-            journal.try_get(0)?,
-            synchronous.try_get(0)?,
-            keys.try_get(0)?,
+            told("PRAGMA journal_mode").await?.try_get("journal_mode")?,
+            told("PRAGMA synchronous").await?.try_get("synchronous")?,
+            told("PRAGMA foreign_keys").await?.try_get("foreign_keys")?,
         ))
     }
 }
@@ -148,7 +144,7 @@ struct Half;
 impl Change for Half {
     type Output = ();
 
-    async fn apply(&self, connection: &mut SqliteConnection) -> Result<(), StoreError> {
+    async fn apply(&self, connection: &mut Connection<'_>) -> Result<(), StoreError> {
         key(9).apply(connection).await?;
         Err(StoreError::Unreadable("on purpose"))
     }
@@ -182,8 +178,8 @@ struct Sabotage;
 impl Change for Sabotage {
     type Output = ();
 
-    async fn apply(&self, connection: &mut SqliteConnection) -> Result<(), StoreError> {
-        sqlx::query("ROLLBACK").execute(connection).await?;
+    async fn apply(&self, connection: &mut Connection<'_>) -> Result<(), StoreError> {
+        query("ROLLBACK").execute(connection).await?;
         Ok(())
     }
 }
@@ -209,8 +205,8 @@ struct FillDisk;
 impl Change for FillDisk {
     type Output = ();
 
-    async fn apply(&self, connection: &mut SqliteConnection) -> Result<(), StoreError> {
-        sqlx::query("PRAGMA max_page_count = 1")
+    async fn apply(&self, connection: &mut Connection<'_>) -> Result<(), StoreError> {
+        query("PRAGMA max_page_count = 1")
             .fetch_all(connection)
             .await?;
         Ok(())

@@ -1,16 +1,16 @@
 //! The one writer: takes the changes that wait, makes them in one transaction, and answers each
 //! when it is on the disk. One wait for the disk serves them all.
 
-use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
 
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
-use sqlx::{ConnectOptions, Connection};
+use sqlx::{ConnectOptions, Connection as _};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::store::StoreError;
+use crate::store::sql::Connection;
+use crate::store::{Change, StoreError};
 
 /// Changes that may wait. At a millisecond a commit of 64, more would wait longer than a client.
 const QUEUE: usize = 1024;
@@ -18,18 +18,6 @@ const QUEUE: usize = 1024;
 const BATCH: usize = 64;
 /// How long a caller waits for its change, the wait for other processes included.
 const PATIENCE: Duration = Duration::from_secs(10);
-
-/// A change of the database, made wholly or not at all.
-pub trait Change: Send + Sync + 'static {
-    type Output: Send + 'static;
-
-    /// Makes the change in the transaction that the connection is in. An error undoes what this
-    /// change did, and nothing else.
-    fn apply(
-        &self,
-        connection: &mut SqliteConnection,
-    ) -> impl Future<Output = Result<Self::Output, StoreError>> + Send;
-}
 
 type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
@@ -54,7 +42,7 @@ struct Pending<C: Change> {
 impl<C: Change> Job for Pending<C> {
     fn apply<'a>(&'a mut self, connection: &'a mut SqliteConnection) -> BoxFuture<'a, Applied> {
         Box::pin(async move {
-            let outcome = self.change.apply(connection).await;
+            let outcome = self.change.apply(&mut Connection::Sqlite(connection)).await;
             let applied = match &outcome {
                 Ok(_) => Applied::Done,
                 Err(_) => Applied::Failed,

@@ -1,47 +1,45 @@
-//! Sessions in SQLite.
+//! Sessions in the database.
 
-use sqlx::Row;
-use sqlx::sqlite::SqliteConnection;
-
-use super::{Change, Sqlite, accounts, audit, revocations, rows};
+use super::sql::{Connection, query};
+use super::{Change, Store, accounts, audit, revocations, rows};
 use crate::accounts::audit::{Entry, Event};
 use crate::accounts::{Account, AccountId, Revocation, Session, SessionId};
 use crate::clock::Timestamp;
 use crate::store::StoreError;
 use crate::store::change::{EndSessions, Ending, OpenSession, Revoked, Rotate, Rotation, Which};
 
-impl Sqlite {
-    pub(crate) async fn sessions(
+impl Store {
+    pub async fn sessions(
         &self,
         account: AccountId,
         now: Timestamp,
     ) -> Result<Vec<Session>, StoreError> {
-        sqlx::query(
+        query(
             "SELECT id, account_id, device, client, created_at, last_used_at, expires_at \
-             FROM sessions WHERE account_id = ?1 AND ended_at IS NULL AND expires_at > ?2 \
+             FROM sessions WHERE account_id = $1 AND ended_at IS NULL AND expires_at > $2 \
              ORDER BY last_used_at DESC, id",
         )
         .bind(account.to_string())
         .bind(now.millis())
-        .fetch_all(&self.readers)
+        .fetch_all(self)
         .await?
         .iter()
         .map(rows::session)
         .collect()
     }
 
-    pub(crate) async fn session_owner(
+    pub async fn session_owner(
         &self,
         session: SessionId,
         now: Timestamp,
     ) -> Result<Option<AccountId>, StoreError> {
-        sqlx::query(
+        query(
             "SELECT account_id FROM sessions \
-             WHERE id = ?1 AND ended_at IS NULL AND expires_at > ?2",
+             WHERE id = $1 AND ended_at IS NULL AND expires_at > $2",
         )
         .bind(session.to_string())
         .bind(now.millis())
-        .fetch_optional(&self.readers)
+        .fetch_optional(self)
         .await?
         .map(|row| rows::account_id(&row, "account_id"))
         .transpose()
@@ -51,7 +49,7 @@ impl Sqlite {
 impl Change for OpenSession {
     type Output = Option<Account>;
 
-    async fn apply(&self, connection: &mut SqliteConnection) -> Result<Self::Output, StoreError> {
+    async fn apply(&self, connection: &mut Connection<'_>) -> Result<Self::Output, StoreError> {
         let session = &self.session;
         let Some(account) = accounts::active(connection, session.account).await? else {
             return Ok(None);
@@ -59,10 +57,10 @@ impl Change for OpenSession {
         if account.updated_at != self.unless_changed_from {
             return Ok(None);
         }
-        sqlx::query(
+        query(
             "INSERT INTO sessions (id, account_id, counter, changed_at, created_at, last_used_at, \
              expires_at, ends_at, device, client) \
-             VALUES (?1, ?2, 0, ?3, ?3, ?3, ?4, ?5, ?6, ?7)",
+             VALUES ($1, $2, 0, $3, $3, $3, $4, $5, $6, $7)",
         )
         .bind(session.id.to_string())
         .bind(session.account.to_string())
@@ -82,15 +80,16 @@ impl Change for OpenSession {
 impl Change for Rotate {
     type Output = Rotation;
 
-    async fn apply(&self, connection: &mut SqliteConnection) -> Result<Rotation, StoreError> {
+    async fn apply(&self, connection: &mut Connection<'_>) -> Result<Rotation, StoreError> {
         let Ok(counter) = i64::try_from(self.counter) else {
             return Ok(Rotation::Unknown);
         };
         let now = self.ending.at;
-        let rotated = sqlx::query(
-            "UPDATE sessions SET counter = counter + 1, changed_at = ?3, last_used_at = ?3, \
-             expires_at = min(?4, ends_at), device = ?5, client = ?6 \
-             WHERE id = ?1 AND counter = ?2 AND ended_at IS NULL AND expires_at > ?3 \
+        let rotated = query(
+            "UPDATE sessions SET counter = counter + 1, changed_at = $3, last_used_at = $3, \
+             expires_at = CASE WHEN ends_at < $4 THEN ends_at ELSE $4 END, \
+             device = $5, client = $6 \
+             WHERE id = $1 AND counter = $2 AND ended_at IS NULL AND expires_at > $3 \
              RETURNING account_id, expires_at",
         )
         .bind(self.session.to_string())
@@ -107,9 +106,9 @@ impl Change for Rotate {
             return successor(connection, account, expires_at).await;
         }
 
-        let Some(row) = sqlx::query(
+        let Some(row) = query(
             "SELECT account_id, counter, changed_at, expires_at FROM sessions \
-             WHERE id = ?1 AND ended_at IS NULL",
+             WHERE id = $1 AND ended_at IS NULL",
         )
         .bind(self.session.to_string())
         .fetch_optional(&mut *connection)
@@ -146,7 +145,7 @@ impl Change for Rotate {
 }
 
 async fn successor(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     account: AccountId,
     expires_at: Timestamp,
 ) -> Result<Rotation, StoreError> {
@@ -162,7 +161,7 @@ async fn successor(
 impl Change for EndSessions {
     type Output = Revoked;
 
-    async fn apply(&self, connection: &mut SqliteConnection) -> Result<Revoked, StoreError> {
+    async fn apply(&self, connection: &mut Connection<'_>) -> Result<Revoked, StoreError> {
         let revoked = end(connection, self.account, self.which, &self.ending).await?;
         if revoked.is_empty() {
             return Ok(revoked);
@@ -186,7 +185,7 @@ impl Change for EndSessions {
 /// Ends sessions and revokes their tokens; unless it is only one, also the account's tokens that
 /// name no session. Sessions that have expired are among them: their last token may still be good.
 pub(super) async fn end(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     account: AccountId,
     which: Which,
     ending: &Ending,
@@ -196,9 +195,9 @@ pub(super) async fn end(
         Which::Only(session) => (Some(session.to_string()), None),
         Which::AllBut(session) => (None, Some(session.to_string())),
     };
-    let ended = sqlx::query(
-        "UPDATE sessions SET ended_at = ?2 WHERE account_id = ?1 AND ended_at IS NULL \
-         AND (?3 IS NULL OR id = ?3) AND (?4 IS NULL OR id <> ?4) RETURNING id",
+    let ended = query(
+        "UPDATE sessions SET ended_at = $2 WHERE account_id = $1 AND ended_at IS NULL \
+         AND ($3 IS NULL OR id = $3) AND ($4 IS NULL OR id <> $4) RETURNING id",
     )
     .bind(account.to_string())
     .bind(ending.at.millis())

@@ -2,9 +2,6 @@
 
 use std::net::IpAddr;
 
-use sqlx::Row;
-use sqlx::sqlite::SqliteRow;
-
 use crate::accounts::{
     Account, AccountId, Device, DisplayName, EmailAddress, PasswordHash, Role, Session, SessionId,
     Status, Username,
@@ -12,10 +9,11 @@ use crate::accounts::{
 use crate::clock::Timestamp;
 use crate::inbound::ClientIp;
 use crate::store::StoreError;
+use crate::store::sql::Row;
 
 /// Reads `id, status, email, username, name, password, roles, email_verified_at, created_at,
 /// updated_at` of an account that is not deleted.
-pub(super) fn account(row: &SqliteRow) -> Result<(Account, PasswordHash), StoreError> {
+pub(super) fn account(row: &Row) -> Result<(Account, PasswordHash), StoreError> {
     let status: String = row.try_get("status")?;
     let username: Option<String> = row.try_get("username")?;
     let email_verified_at: Option<i64> = row.try_get("email_verified_at")?;
@@ -34,7 +32,7 @@ pub(super) fn account(row: &SqliteRow) -> Result<(Account, PasswordHash), StoreE
 }
 
 /// Reads `id, account_id, device, client, created_at, last_used_at, expires_at` of a session.
-pub(super) fn session(row: &SqliteRow) -> Result<Session, StoreError> {
+pub(super) fn session(row: &Row) -> Result<Session, StoreError> {
     Ok(Session {
         id: session_id(row, "id")?,
         account: account_id(row, "account_id")?,
@@ -48,17 +46,17 @@ pub(super) fn session(row: &SqliteRow) -> Result<Session, StoreError> {
     })
 }
 
-pub(super) fn account_id(row: &SqliteRow, column: &'static str) -> Result<AccountId, StoreError> {
+pub(super) fn account_id(row: &Row, column: &'static str) -> Result<AccountId, StoreError> {
     let text: &str = row.try_get(column)?;
     AccountId::parse(text).map_err(|_| StoreError::Unreadable("the id of an account"))
 }
 
-pub(super) fn session_id(row: &SqliteRow, column: &'static str) -> Result<SessionId, StoreError> {
+pub(super) fn session_id(row: &Row, column: &'static str) -> Result<SessionId, StoreError> {
     let text: &str = row.try_get(column)?;
     SessionId::parse(text).map_err(|_| StoreError::Unreadable("the id of a session"))
 }
 
-fn client(row: &SqliteRow) -> Result<Option<ClientIp>, StoreError> {
+fn client(row: &Row) -> Result<Option<ClientIp>, StoreError> {
     let text: Option<&str> = row.try_get("client")?;
     text.map(|text| {
         text.parse::<IpAddr>()

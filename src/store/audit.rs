@@ -1,21 +1,20 @@
 //! The audit log's table.
 
-use sqlx::sqlite::SqliteConnection;
-
 use super::rows;
+use super::sql::{Connection, query};
 use crate::accounts::audit::Entry;
 use crate::clock::Timestamp;
 use crate::store::StoreError;
 
 /// Adds an entry to the transaction of the change that it tells of.
 pub(super) async fn write(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     entry: &Entry,
     at: Timestamp,
 ) -> Result<(), StoreError> {
-    sqlx::query(
+    query(
         "INSERT INTO audit (at, event, detail, account_id, session_id, actor, client) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+         VALUES ($1, $2, $3, $4, $5, $6, $7)",
     )
     .bind(at.millis())
     .bind(entry.event.word())

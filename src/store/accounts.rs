@@ -1,9 +1,7 @@
-//! Accounts and their login names in SQLite.
+//! Accounts and their login names in the database.
 
-use sqlx::Row;
-use sqlx::sqlite::SqliteConnection;
-
-use super::{Change, Sqlite, audit, rows, sessions};
+use super::sql::{Connection, query};
+use super::{Change, Store, audit, rows, sessions};
 use crate::accounts::audit::{Entry, Event};
 use crate::accounts::{Account, AccountId, LoginName, PasswordHash, Role, Status};
 use crate::clock::Timestamp;
@@ -13,52 +11,52 @@ use crate::store::change::{
     Which,
 };
 
-impl Sqlite {
-    pub(crate) async fn account(
+impl Store {
+    pub async fn account(
         &self,
         id: AccountId,
     ) -> Result<Option<(Account, PasswordHash)>, StoreError> {
-        sqlx::query(
+        query(
             "SELECT id, status, email, username, name, password, roles, email_verified_at, \
-             created_at, updated_at FROM accounts WHERE id = ?1 AND status <> 'deleted'",
+             created_at, updated_at FROM accounts WHERE id = $1 AND status <> 'deleted'",
         )
         .bind(id.to_string())
-        .fetch_optional(&self.readers)
+        .fetch_optional(self)
         .await?
         .map(|row| rows::account(&row))
         .transpose()
     }
 
-    pub(crate) async fn account_by_login(
+    pub async fn account_by_login(
         &self,
         name: &LoginName,
     ) -> Result<Option<(Account, PasswordHash)>, StoreError> {
-        sqlx::query(
+        query(
             "SELECT a.id, a.status, a.email, a.username, a.name, a.password, a.roles, \
              a.email_verified_at, a.created_at, a.updated_at \
              FROM login_names n JOIN accounts a ON a.id = n.account_id \
-             WHERE n.name = ?1 AND a.status <> 'deleted'",
+             WHERE n.name = $1 AND a.status <> 'deleted'",
         )
         .bind(name.key())
-        .fetch_optional(&self.readers)
+        .fetch_optional(self)
         .await?
         .map(|row| rows::account(&row))
         .transpose()
     }
 
-    pub(crate) async fn accounts(
+    pub async fn accounts(
         &self,
         after: Option<AccountId>,
         limit: u32,
     ) -> Result<Vec<Account>, StoreError> {
-        sqlx::query(
+        query(
             "SELECT id, status, email, username, name, password, roles, email_verified_at, \
-             created_at, updated_at FROM accounts WHERE id > ?1 AND status <> 'deleted' \
-             ORDER BY id LIMIT ?2",
+             created_at, updated_at FROM accounts WHERE id > $1 AND status <> 'deleted' \
+             ORDER BY id LIMIT $2",
         )
         .bind(after.map(|id| id.to_string()).unwrap_or_default())
         .bind(i64::from(limit))
-        .fetch_all(&self.readers)
+        .fetch_all(self)
         .await?
         .iter()
         .map(|row| rows::account(row).map(|(account, _)| account))
@@ -69,11 +67,11 @@ impl Sqlite {
 impl Change for CreateAccount {
     type Output = Created;
 
-    async fn apply(&self, connection: &mut SqliteConnection) -> Result<Created, StoreError> {
+    async fn apply(&self, connection: &mut Connection<'_>) -> Result<Created, StoreError> {
         let account = &self.account;
         let names = login_names(account);
         for name in &names {
-            let taken = sqlx::query("SELECT 1 FROM login_names WHERE name = ?1")
+            let taken = query("SELECT 1 FROM login_names WHERE name = $1")
                 .bind(name.key())
                 .fetch_optional(&mut *connection)
                 .await?;
@@ -81,10 +79,10 @@ impl Change for CreateAccount {
                 return Ok(Created::Taken);
             }
         }
-        sqlx::query(
+        query(
             "INSERT INTO accounts (id, status, email, username, name, password, roles, \
              email_verified_at, created_at, updated_at, password_changed_at) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?9)",
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $9)",
         )
         .bind(account.id.to_string())
         .bind(account.status.word())
@@ -99,7 +97,7 @@ impl Change for CreateAccount {
         .execute(&mut *connection)
         .await?;
         for name in &names {
-            sqlx::query("INSERT INTO login_names (name, account_id) VALUES (?1, ?2)")
+            query("INSERT INTO login_names (name, account_id) VALUES ($1, $2)")
                 .bind(name.key())
                 .bind(account.id.to_string())
                 .execute(&mut *connection)
@@ -113,11 +111,11 @@ impl Change for CreateAccount {
 impl Change for SetPassword {
     type Output = Option<Revoked>;
 
-    async fn apply(&self, connection: &mut SqliteConnection) -> Result<Self::Output, StoreError> {
+    async fn apply(&self, connection: &mut Connection<'_>) -> Result<Self::Output, StoreError> {
         let from = self.unless_changed_from.as_ref();
-        let set = sqlx::query(
-            "UPDATE accounts SET password = ?2, password_changed_at = ?3, updated_at = ?3 \
-             WHERE id = ?1 AND status <> 'deleted' AND (?4 IS NULL OR password = ?4)",
+        let set = query(
+            "UPDATE accounts SET password = $2, password_changed_at = $3, updated_at = $3 \
+             WHERE id = $1 AND status <> 'deleted' AND ($4 IS NULL OR password = $4)",
         )
         .bind(self.account.to_string())
         .bind(self.password.as_phc())
@@ -125,7 +123,7 @@ impl Change for SetPassword {
         .bind(from.map(PasswordHash::as_phc))
         .execute(&mut *connection)
         .await?;
-        if set.rows_affected() == 0 {
+        if set == 0 {
             return Ok(None);
         }
         note(
@@ -144,8 +142,8 @@ impl Change for SetPassword {
 impl Change for Rehash {
     type Output = ();
 
-    async fn apply(&self, connection: &mut SqliteConnection) -> Result<(), StoreError> {
-        sqlx::query("UPDATE accounts SET password = ?3 WHERE id = ?1 AND password = ?2")
+    async fn apply(&self, connection: &mut Connection<'_>) -> Result<(), StoreError> {
+        query("UPDATE accounts SET password = $3 WHERE id = $1 AND password = $2")
             .bind(self.account.to_string())
             .bind(self.from.as_phc())
             .bind(self.to.as_phc())
@@ -158,17 +156,17 @@ impl Change for Rehash {
 impl Change for SetStatus {
     type Output = Option<Revoked>;
 
-    async fn apply(&self, connection: &mut SqliteConnection) -> Result<Self::Output, StoreError> {
-        let set = sqlx::query(
-            "UPDATE accounts SET status = ?2, updated_at = ?3 \
-             WHERE id = ?1 AND status <> 'deleted'",
+    async fn apply(&self, connection: &mut Connection<'_>) -> Result<Self::Output, StoreError> {
+        let set = query(
+            "UPDATE accounts SET status = $2, updated_at = $3 \
+             WHERE id = $1 AND status <> 'deleted'",
         )
         .bind(self.account.to_string())
         .bind(self.status.word())
         .bind(self.ending.at.millis())
         .execute(&mut *connection)
         .await?;
-        if set.rows_affected() == 0 {
+        if set == 0 {
             return Ok(None);
         }
         let event = Event::StatusChanged(self.status);
@@ -187,17 +185,16 @@ impl Change for SetStatus {
 impl Change for SetRoles {
     type Output = Option<Revoked>;
 
-    async fn apply(&self, connection: &mut SqliteConnection) -> Result<Self::Output, StoreError> {
-        let Some(row) =
-            sqlx::query("SELECT roles FROM accounts WHERE id = ?1 AND status <> 'deleted'")
-                .bind(self.account.to_string())
-                .fetch_optional(&mut *connection)
-                .await?
+    async fn apply(&self, connection: &mut Connection<'_>) -> Result<Self::Output, StoreError> {
+        let Some(row) = query("SELECT roles FROM accounts WHERE id = $1 AND status <> 'deleted'")
+            .bind(self.account.to_string())
+            .fetch_optional(&mut *connection)
+            .await?
         else {
             return Ok(None);
         };
         let before = rows::split_roles(row.try_get("roles")?);
-        sqlx::query("UPDATE accounts SET roles = ?2, updated_at = ?3 WHERE id = ?1")
+        query("UPDATE accounts SET roles = $2, updated_at = $3 WHERE id = $1")
             .bind(self.account.to_string())
             .bind(rows::join_roles(&self.roles))
             .bind(self.ending.at.millis())
@@ -217,27 +214,27 @@ impl Change for SetRoles {
 impl Change for Delete {
     type Output = Option<Revoked>;
 
-    async fn apply(&self, connection: &mut SqliteConnection) -> Result<Self::Output, StoreError> {
-        let deleted = sqlx::query(
+    async fn apply(&self, connection: &mut Connection<'_>) -> Result<Self::Output, StoreError> {
+        let deleted = query(
             "UPDATE accounts SET status = 'deleted', email = NULL, username = NULL, name = NULL, \
-             password = NULL, roles = '', email_verified_at = NULL, updated_at = ?2 \
-             WHERE id = ?1 AND status <> 'deleted'",
+             password = NULL, roles = '', email_verified_at = NULL, updated_at = $2 \
+             WHERE id = $1 AND status <> 'deleted'",
         )
         .bind(self.account.to_string())
         .bind(self.ending.at.millis())
         .execute(&mut *connection)
         .await?;
-        if deleted.rows_affected() == 0 {
+        if deleted == 0 {
             return Ok(None);
         }
-        sqlx::query("DELETE FROM login_names WHERE account_id = ?1")
+        query("DELETE FROM login_names WHERE account_id = $1")
             .bind(self.account.to_string())
             .execute(&mut *connection)
             .await?;
         note(connection, self.account, Event::Deleted, &self.ending).await?;
         let revoked = sessions::end(connection, self.account, Which::All, &self.ending).await?;
         // Where somebody was and with what: personal data.
-        sqlx::query("DELETE FROM sessions WHERE account_id = ?1")
+        query("DELETE FROM sessions WHERE account_id = $1")
             .bind(self.account.to_string())
             .execute(&mut *connection)
             .await?;
@@ -255,7 +252,7 @@ fn login_names(account: &Account) -> Vec<LoginName> {
 }
 
 async fn note(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     account: AccountId,
     event: Event,
     ending: &Ending,
@@ -271,12 +268,12 @@ async fn note(
 
 /// The account, if it is active: what a token may be issued for.
 pub(super) async fn active(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     id: AccountId,
 ) -> Result<Option<Account>, StoreError> {
-    let row = sqlx::query(
+    let row = query(
         "SELECT id, status, email, username, name, password, roles, email_verified_at, \
-         created_at, updated_at FROM accounts WHERE id = ?1 AND status = 'active'",
+         created_at, updated_at FROM accounts WHERE id = $1 AND status = 'active'",
     )
     .bind(id.to_string())
     .fetch_optional(connection)
@@ -287,11 +284,11 @@ pub(super) async fn active(
 
 /// Notes when somebody logged in last.
 pub(super) async fn logged_in(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     id: AccountId,
     at: Timestamp,
 ) -> Result<(), StoreError> {
-    sqlx::query("UPDATE accounts SET last_login_at = ?2 WHERE id = ?1")
+    query("UPDATE accounts SET last_login_at = $2 WHERE id = $1")
         .bind(id.to_string())
         .bind(at.millis())
         .execute(connection)

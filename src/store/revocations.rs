@@ -1,0 +1,130 @@
+//! Revocations in the database, and the end of what has expired.
+
+use std::collections::BTreeSet;
+
+use super::sql::{Connection, Query, Row, query};
+use super::{Change, Store, rows};
+use crate::accounts::Revocation;
+use crate::clock::Timestamp;
+use crate::store::StoreError;
+use crate::store::change::{Revoked, Sweep};
+
+/// What was revoked, and the place up to where it was read.
+#[derive(Clone, Debug, Default)]
+pub struct RevocationNews {
+    pub revocations: Revoked,
+    pub place: Place,
+}
+
+/// Up to where the table of revocations was read; the default is before everything.
+#[derive(Clone, Debug, Default)]
+pub struct Place {
+    /// Whatever comes later stands at this number or after it.
+    from: i64,
+    /// The rows at or after `from` that were read all the same.
+    seen: BTreeSet<i64>,
+}
+
+impl Store {
+    /// The revocations after this place, in the order of their numbers.
+    pub async fn revocations(&self, place: &Place) -> Result<RevocationNews, StoreError> {
+        let mut news = RevocationNews {
+            revocations: Revoked::new(),
+            place: Place {
+                from: place.from,
+                seen: BTreeSet::new(),
+            },
+        };
+        for row in self
+            .revocations_query()
+            .bind(place.from)
+            .fetch_all(self)
+            .await?
+        {
+            news.place.from = row.try_get("next")?;
+            // The row that only says how far the reading came.
+            let Some(id) = row.try_get::<Option<i64>>("id")? else {
+                continue;
+            };
+            if row.try_get::<i64>("position")? >= news.place.from {
+                news.place.seen.insert(id);
+            }
+            if !place.seen.contains(&id) {
+                news.revocations.push(revocation(&row)?);
+            }
+        }
+        Ok(news)
+    }
+
+    fn revocations_query(&self) -> Query {
+        match self {
+            // One writer at a time: an id that is seen has no lower one still to come.
+            Self::Sqlite(_) => query(
+                "SELECT id, id AS position, id + 1 AS next, \
+                 session_id, subject, issued_until, expires_at \
+                 FROM revocations WHERE id >= $1 ORDER BY id",
+            ),
+            // Ids are committed out of order, so the place is a number of a transaction: of the
+            // oldest that still ran when this snapshot was taken. Whatever commits later has that
+            // number or a higher one; what was read from there on is read again and known.
+            Self::Postgres(_) => query(
+                "SELECT r.id, r.transaction_id AS position, s.next, \
+                 r.session_id, r.subject, r.issued_until, r.expires_at \
+                 FROM (SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS next) s \
+                 LEFT JOIN revocations r ON r.transaction_id >= $1 ORDER BY r.id",
+            ),
+        }
+    }
+}
+
+fn revocation(row: &Row) -> Result<(Revocation, Timestamp), StoreError> {
+    let subject: Option<String> = row.try_get("subject")?;
+    let revocation = match subject {
+        Some(subject) => Revocation::Subject {
+            subject,
+            until: Timestamp::from_millis(row.try_get("issued_until")?),
+        },
+        None => Revocation::Session(rows::session_id(row, "session_id")?),
+    };
+    let forget_at = Timestamp::from_millis(row.try_get("expires_at")?);
+    Ok((revocation, forget_at))
+}
+
+/// Adds a revocation to the transaction of the change that it belongs to.
+pub(super) async fn write(
+    connection: &mut Connection<'_>,
+    revocation: &Revocation,
+    forget_at: Timestamp,
+) -> Result<(), StoreError> {
+    let (session, subject, until) = match revocation {
+        Revocation::Session(session) => (Some(session.to_string()), None, None),
+        Revocation::Subject { subject, until } => (None, Some(subject), Some(until.millis())),
+    };
+    query(
+        "INSERT INTO revocations (session_id, subject, issued_until, expires_at) \
+         VALUES ($1, $2, $3, $4)",
+    )
+    .bind(session)
+    .bind(subject)
+    .bind(until)
+    .bind(forget_at.millis())
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+impl Change for Sweep {
+    type Output = u64;
+
+    async fn apply(&self, connection: &mut Connection<'_>) -> Result<u64, StoreError> {
+        let sessions = query("DELETE FROM sessions WHERE expires_at < $1")
+            .bind(self.sessions_before.millis())
+            .execute(&mut *connection)
+            .await?;
+        let revocations = query("DELETE FROM revocations WHERE expires_at < $1")
+            .bind(self.now.millis())
+            .execute(&mut *connection)
+            .await?;
+        Ok(sessions + revocations)
+    }
+}
