@@ -8,6 +8,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 
@@ -74,6 +75,7 @@ pub fn run(path: &Path, serving: impl FnOnce(&Serving)) -> Result<(), ProcessErr
     let config = Config::load(path, &clock, &[])?;
     let metrics = Metrics::new(&clock);
     let log = ProgramLog::start(config.logs.program, &clock, &metrics)?;
+    raise_file_limit();
     let control = control_runtime().map_err(ProcessError::Runtime)?;
     let process = Process {
         path: path.to_owned(),
@@ -85,6 +87,19 @@ pub fn run(path: &Path, serving: impl FnOnce(&Serving)) -> Result<(), ProcessErr
     control.shutdown_background();
     drop(log);
     outcome
+}
+
+/// Every connection is an open file, and a shell's soft limit of 1024 is for programs that use
+/// select(2). Where it cannot be raised, accepting backs off at the limit.
+fn raise_file_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: limit.maximum,
+        ..limit
+    };
+    if let Err(error) = setrlimit(Resource::Nofile, raised) {
+        tracing::debug!(%error, "the limit on open files stays as it is");
+    }
 }
 
 /// For what waits: databases, Redis, probes, signals, accepting. Workers have runtimes of their own.
