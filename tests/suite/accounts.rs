@@ -330,3 +330,54 @@ async fn a_login_makes_a_session_of_its_own_and_takes_none_over() {
     );
     assert_ne!(text(&one, "refresh_token"), text(&two, "refresh_token"));
 }
+
+#[tokio::test]
+async fn any_password_of_text_is_taken_whole_and_none_is_cut() {
+    let (_upstream, gateway) = app().await;
+    let long = "x".repeat(200);
+    let passwords = [
+        "pä$$wörd 密码 🔑",
+        " blanks at both ends ",
+        long.as_str(),
+        "quote\"and\\slash",
+    ];
+    for (n, password) in passwords.into_iter().enumerate() {
+        let email = format!("user{n}@example.com");
+        let person = json!({ "email": email, "password": password });
+        let client = gateway.https();
+        client
+            .post("/auth/v1/register")
+            .json(person.clone())
+            .send()
+            .await
+            .expect(201);
+        client
+            .post("/auth/v1/login")
+            .json(person)
+            .send()
+            .await
+            .expect(200);
+        let mut cut = password.to_owned();
+        cut.pop();
+        for other in [cut.as_str(), password.trim()]
+            .into_iter()
+            .filter(|other| *other != password)
+        {
+            let person = json!({ "email": email, "password": other });
+            client
+                .post("/auth/v1/login")
+                .json(person)
+                .send()
+                .await
+                .expect(401);
+        }
+    }
+    let huge = json!({ "email": "huge@example.com", "password": "x".repeat(5_000) });
+    gateway
+        .https()
+        .post("/auth/v1/register")
+        .json(huge)
+        .send()
+        .await
+        .expect(422);
+}

@@ -317,7 +317,9 @@ async fn a_lifetime_may_come_from_the_environment_as_the_documents_have_it() {
         "[tokens.lifetimes]\npraisonai = { env = \"PLATFORM_JWT_TTL\" }\nrag-modulo = \"2h\"",
     );
     let gateway = config
-        .start_with(|command| drop(command.env("PLATFORM_JWT_TTL", "7200")))
+        .start_with(|command| {
+            command.env("PLATFORM_JWT_TTL", "7200");
+        })
         .await;
     let person = serde_json::json!({ "email": "ann@example.com", "password": "pass" });
     let answer = gateway

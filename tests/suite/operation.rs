@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::accounts::{login, register, text};
+use super::accounts::{PASSWORD, login, register, text};
 use super::harness::certs::authority;
 use super::harness::upstream::response;
 use super::harness::{Config, Gateway, Upstream, body, tokens, within};
@@ -263,4 +263,37 @@ async fn what_was_revoked_stays_revoked_after_kill_minus_9() {
         .send()
         .await
         .expect(401);
+}
+
+#[tokio::test]
+async fn of_many_accounts_under_way_at_kill_minus_9_those_answered_201_are_there() {
+    let gateway = Config::new().start().await;
+    let tries: Vec<_> = (0..40)
+        .map(|n| {
+            let email = format!("user{n}@example.com");
+            let body = json!({ "email": email, "password": PASSWORD });
+            let client = gateway.https();
+            tokio::spawn(async move {
+                let answer = client.post("/auth/v1/register").json(body).try_send().await;
+                answer
+                    .is_ok_and(|answer| answer.status == 201)
+                    .then_some(email)
+            })
+        })
+        .collect();
+    let mut answered = Vec::new();
+    let mut tries = tries.into_iter();
+    // Some have been answered, the others are under way.
+    for attempt in tries.by_ref().take(5) {
+        answered.extend(attempt.await.unwrap());
+    }
+    let stopped = gateway.kill().await;
+    for attempt in tries {
+        answered.extend(attempt.await.unwrap());
+    }
+    assert!(answered.len() >= 5, "{answered:?}");
+    let gateway = stopped.start().await;
+    for email in answered {
+        login(&gateway.https(), &email).await;
+    }
 }

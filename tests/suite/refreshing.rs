@@ -1,6 +1,8 @@
 //! Refresh tokens: rotated at each use, and the end of their session when they are used twice.
 
-use super::accounts::{app, is_believed, login, refresh, register, text};
+use std::collections::BTreeSet;
+
+use super::accounts::{PASSWORD, app, is_believed, login, refresh, register, text};
 use super::harness::Config;
 
 #[tokio::test]
@@ -73,4 +75,51 @@ async fn a_refresh_token_that_was_made_up_is_refused() {
         assert!(matches!(status.as_u16(), 401 | 422), "{made_up}: {status}");
     }
     refresh(&gateway, &real).await.expect(200);
+}
+
+#[tokio::test]
+async fn many_tabs_at_once_get_one_successor() {
+    let (_upstream, gateway) = app().await;
+    let ann = register(&gateway.https(), "ann@example.com").await;
+    let body = serde_json::json!({ "refresh_token": text(&ann, "refresh_token") });
+    let tabs: Vec<_> = (0..20)
+        .map(|_| {
+            tokio::spawn(
+                gateway
+                    .https()
+                    .post("/auth/v1/refresh")
+                    .json(body.clone())
+                    .send(),
+            )
+        })
+        .collect();
+    let mut successors = BTreeSet::new();
+    for tab in tabs {
+        let answer = tab.await.unwrap().expect(200).json();
+        successors.insert(text(&answer, "refresh_token").to_owned());
+    }
+    assert_eq!(successors.len(), 1);
+}
+
+#[tokio::test]
+async fn one_name_is_registered_once_however_many_try() {
+    let (_upstream, gateway) = app().await;
+    let tries: Vec<_> = (0..12)
+        .map(|n| {
+            let email = if n % 2 == 0 {
+                "ann@example.com"
+            } else {
+                "ANN@Example.com"
+            };
+            let body = serde_json::json!({ "email": email, "password": PASSWORD });
+            tokio::spawn(gateway.https().post("/auth/v1/register").json(body).send())
+        })
+        .collect();
+    let mut made = 0;
+    for attempt in tries {
+        let status = attempt.await.unwrap().status.as_u16();
+        assert!(matches!(status, 201 | 409), "{status}");
+        made += usize::from(status == 201);
+    }
+    assert_eq!(made, 1);
 }

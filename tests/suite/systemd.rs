@@ -39,7 +39,9 @@ async fn the_watchdog_is_fed_while_the_workers_live() {
     let upstream = Upstream::echo().await;
     let config = Config::new().app(&upstream);
     let gateway = config
-        .start_with(|command| drop(command.env("WATCHDOG_USEC", "400000")))
+        .start_with(|command| {
+            command.env("WATCHDOG_USEC", "400000");
+        })
         .await;
     for _ in 0..3 {
         gateway.notice("WATCHDOG=1").await;

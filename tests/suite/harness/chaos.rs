@@ -20,7 +20,6 @@ pub enum Weather {
 pub struct Chaos {
     port: u16,
     weather: watch::Sender<Weather>,
-    accepted: watch::Receiver<usize>,
     task: tokio::task::JoinHandle<()>,
 }
 
@@ -29,17 +28,14 @@ impl Chaos {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let (weather, watched) = watch::channel(Weather::Clear);
-        let (count, accepted) = watch::channel(0);
         let task = tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                count.send_modify(|n| *n += 1);
                 tokio::spawn(relay(client, target, watched.clone()));
             }
         });
         Self {
             port,
             weather,
-            accepted,
             task,
         }
     }
@@ -50,18 +46,6 @@ impl Chaos {
 
     pub fn set(&self, weather: Weather) {
         self.weather.send_replace(weather);
-    }
-
-    pub fn accepted(&self) -> usize {
-        *self.accepted.borrow()
-    }
-
-    /// Returns when one more connection than `seen` has been tried.
-    pub async fn connection_after(&self, seen: usize) {
-        let mut accepted = self.accepted.clone();
-        super::within("a connection is tried", accepted.wait_for(|n| *n > seen))
-            .await
-            .unwrap();
     }
 }
 

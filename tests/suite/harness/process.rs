@@ -91,10 +91,6 @@ impl Process {
             .expect("the waiting thread outlives the process")
             .expect("it was waited for")
     }
-
-    pub fn has_exited(&self) -> bool {
-        self.exit.borrow().is_some()
-    }
 }
 
 impl Drop for Process {
