@@ -1,8 +1,10 @@
 //! People: accounts, their passwords and sessions. The store is behind [`crate::store`].
 
+mod attributes;
 pub mod audit;
 mod breached;
 mod email;
+mod failing;
 mod hasher;
 mod login;
 mod name;
@@ -26,10 +28,11 @@ use arc_swap::ArcSwap;
 use tokio::sync::Mutex;
 use tokio::time::MissedTickBehavior;
 
+pub use attributes::{AttributeError, Attributes};
 pub use audit::{Actor, Audit, Event, Origin, Refusal};
 pub use breached::BreachedPasswords;
 pub use email::{EmailAddress, EmailError};
-pub use hasher::{Cost, HashError, HashSettings, Hasher, NotACost};
+pub use hasher::{Checked, Cost, HashError, HashSettings, Hasher, NotACost, NotImportable};
 pub use login::{ChangePasswordError, CheckError, PasswordChange};
 pub use name::{DisplayName, LoginName, NameError, Username};
 pub use operations::OperateError;
@@ -43,6 +46,8 @@ pub use rules::{Registration, Rules, SessionRules};
 pub use session::{Device, NotASessionId, Opened, RefreshToken, Session, SessionId};
 pub use sessions::{OpenSessionError, RefreshError};
 pub use user::{Account, AccountId, NotARole, NotAnAccountId, Role, Status};
+
+use failing::FailureTime;
 
 use crate::clock::{Clock, Timestamp};
 use crate::store::{Database, Ending, OpenError, Place, Revoked, Store, StoreError, Sweep};
@@ -74,6 +79,7 @@ struct Shared {
     device_ring: Ring,
     rules: ArcSwap<Rules>,
     clock: Clock,
+    failing: FailureTime,
 }
 
 impl Accounts {
@@ -92,6 +98,7 @@ impl Accounts {
             store,
             rules: ArcSwap::from_pointee(rules),
             clock,
+            failing: FailureTime::default(),
         }));
         accounts.catch_up().await?;
         Ok(accounts)
@@ -118,6 +125,8 @@ impl Accounts {
                     true
                 }
             };
+            // A database that is away was told of above.
+            drop(self.calibrate().await);
             if self.0.clock.steady() >= sweep_at {
                 sweep_at = self.0.clock.steady() + SWEEP;
                 self.sweep().await;

@@ -23,7 +23,8 @@ use sqlite::SqliteStore;
 
 pub use change::{
     Change, CreateAccount, Created, Delete, EndSessions, Ending, KeepRingKey, NewSession,
-    OpenSession, Rehash, Revoked, Rotate, Rotation, SetPassword, SetRoles, SetStatus, Sweep, Which,
+    OpenSession, Rehash, Revoked, Rotate, Rotation, SetAttributes, SetPassword, SetRoles,
+    SetStatus, Sweep, Which,
 };
 pub use postgres::{Authorities, Encryption, NotAnAddress, PostgresAddress, PostgresSettings};
 pub use revocations::{Place, RevocationNews};

@@ -70,6 +70,10 @@ pub enum Event {
     PasswordChanged,
     StatusChanged(Status),
     RolesChanged(Vec<Role>),
+    /// The names of those that were set or removed: what they say may be personal.
+    AttributesChanged(Vec<String>),
+    /// Brought from another program, with this id.
+    Imported,
     Deleted,
 }
 
@@ -85,6 +89,8 @@ impl Event {
             Self::PasswordChanged => "password_changed",
             Self::StatusChanged(_) => "status_changed",
             Self::RolesChanged(_) => "roles_changed",
+            Self::AttributesChanged(_) => "attributes_changed",
+            Self::Imported => "imported",
             Self::Deleted => "deleted",
         }
     }
@@ -96,7 +102,9 @@ impl Event {
             Self::RolesChanged(roles) => {
                 roles.iter().map(Role::as_str).collect::<Vec<_>>().join(",")
             }
+            Self::AttributesChanged(names) => names.join(","),
             Self::Registered
+            | Self::Imported
             | Self::LoggedIn
             | Self::LoggedOut
             | Self::LoggedOutEverywhere

@@ -2,6 +2,8 @@
 //! both bounded, so that a flood of log-ins is turned away rather than served from swap.
 
 mod pool;
+mod scheme;
+mod stored;
 #[cfg(test)]
 mod tests;
 
@@ -14,6 +16,8 @@ use tokio::sync::oneshot;
 
 use super::password::{PasswordHash, PlainPassword};
 use pool::{Crew, Job, Queue, Work};
+use scheme::Scheme;
+use stored::{Input, Stored};
 
 /// When to come back after [`HashError::Busy`]: a full queue of the default size is worked off in
 /// about a second.
@@ -114,6 +118,48 @@ pub enum HashError {
     Gone,
 }
 
+/// The answer about a password.
+#[must_use]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Checked {
+    pub is_right: bool,
+    /// How long a thread worked on it: the wait before that is the same for every scheme.
+    pub took: Duration,
+}
+
+/// A text that is to be imported as a hash cannot be.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotImportable {
+    #[error(
+        "not a hash of argon2, bcrypt, scrypt or pbkdf2 (sha256, sha512), in PHC form or Django's"
+    )]
+    Unknown,
+    #[error("a hash that costs too much to check: {0}")]
+    TooDear(String),
+}
+
+impl PasswordHash {
+    /// Takes over a hash that another program made.
+    ///
+    /// # Errors
+    /// It is of no kind that can be checked, or checking it would take too long or too much memory.
+    pub fn import(text: &str) -> Result<Self, NotImportable> {
+        let text = text.trim();
+        let stored = Stored::parse(text).map_err(|_| NotImportable::Unknown)?;
+        if !stored.scheme.is_affordable() {
+            return Err(NotImportable::TooDear(stored.scheme.to_string()));
+        }
+        Ok(Self::from_phc(text.to_owned()))
+    }
+
+    /// How it was hashed, without the password's part: `$2b$12`. Equal texts cost equal time.
+    /// `None`: the hash cannot be read.
+    pub fn scheme(&self) -> Option<String> {
+        let stored = Stored::parse(self.as_phc()).ok()?;
+        Some(stored.scheme.to_string())
+    }
+}
+
 /// Computes and checks password hashes. Clones share the threads.
 #[derive(Clone, Debug)]
 pub struct Hasher {
@@ -156,7 +202,7 @@ impl Hasher {
         &self,
         password: &PlainPassword,
         hash: &PasswordHash,
-    ) -> Result<bool, HashError> {
+    ) -> Result<Checked, HashError> {
         self.ask(|answer| Work::Verify {
             password: password.clone(),
             hash: hash.clone(),
@@ -166,14 +212,35 @@ impl Hasher {
     }
 
     /// Does the work of [`verify`](Self::verify) for a name that nobody has, through the same
-    /// code, and says no.
-    pub async fn verify_nobody(&self, password: &PlainPassword) -> Result<(), HashError> {
-        self.verify(password, &self.nobody).await.map(drop)
+    /// code; the answer is no.
+    pub async fn verify_nobody(&self, password: &PlainPassword) -> Result<Checked, HashError> {
+        self.verify(password, &self.nobody).await
     }
 
-    /// Whether a hash was made with other parameters than those of today.
+    /// Whether a hash was made otherwise than ours are made today.
     pub fn is_outdated(&self, hash: &PasswordHash) -> bool {
-        pool::cost_of(hash).is_ok_and(|cost| cost != self.cost)
+        Stored::parse(hash.as_phc()).is_ok_and(|stored| {
+            stored.scheme != Scheme::own(self.cost) || stored.input != Input::AsTyped
+        })
+    }
+
+    /// A hash that no password matches, for an account that has none.
+    pub fn unmatched(&self) -> PasswordHash {
+        pool::unmatched(self.cost)
+    }
+
+    /// The scheme of the hashes that are made today, as [`PasswordHash::scheme`] writes it.
+    pub fn own_scheme(&self) -> String {
+        Scheme::own(self.cost).to_string()
+    }
+
+    /// How long a hash of this scheme takes here; waits for a thread.
+    pub async fn measure(&self, scheme: &str) -> Result<Duration, HashError> {
+        // A scheme's text says the length of the output where it matters.
+        let length = scheme.rsplit_once("l=").and_then(|(_, l)| l.parse().ok());
+        let scheme =
+            Scheme::parse(scheme, length.unwrap_or_default()).map_err(|_| HashError::Unreadable)?;
+        self.ask(|answer| Work::Measure { scheme, answer }).await
     }
 
     /// How many hashes were computed since the start.

@@ -3,8 +3,8 @@
 use super::audit::{Event, Origin};
 use super::password::Owner;
 use super::{
-    Account, AccountId, Accounts, HashError, LoginName, PasswordHash, PlainPassword, PolicyError,
-    SessionId, Status, Username,
+    Account, AccountId, Accounts, Checked, HashError, LoginName, PasswordHash, PlainPassword,
+    PolicyError, SessionId, Status, Username,
 };
 use crate::store::{Rehash, SetPassword, StoreError, Which};
 
@@ -43,19 +43,22 @@ pub enum ChangePasswordError {
 
 impl Accounts {
     /// The active account with this name and password. `None` for an unknown name, a wrong
-    /// password and an account that is not active, after the same work: exactly one hash.
+    /// password and an account that is not active: after exactly one hash, and after the same time
+    /// whatever scheme the account's password is hashed by.
     pub async fn check_password(
         &self,
         name: &LoginName,
         password: &PlainPassword,
     ) -> Result<Option<Account>, CheckError> {
-        let Some((account, hash)) = self.store().account_by_login(name).await? else {
-            self.hasher().verify_nobody(password).await?;
+        let found = self.store().account_by_login(name).await?;
+        let checked = match &found {
+            Some((account, hash)) => self.check(account, hash, password).await?,
+            None => self.hasher().verify_nobody(password).await?,
+        };
+        let Some((account, hash)) = found.filter(|_| checked.is_right) else {
+            self.wait_for_failure(checked.took).await;
             return Ok(None);
         };
-        if !self.is_right(&account, &hash, password).await? {
-            return Ok(None);
-        }
         if self.hasher().is_outdated(&hash) {
             self.rehash(account.id, password, hash).await;
         }
@@ -69,10 +72,11 @@ impl Accounts {
         origin: &Origin,
     ) -> Result<(), ChangePasswordError> {
         let Some((account, hash)) = self.store().account(change.account).await? else {
-            self.hasher().verify_nobody(&change.current).await?;
+            let _wrong = self.hasher().verify_nobody(&change.current).await?;
             return Err(ChangePasswordError::Wrong);
         };
-        if !self.is_right(&account, &hash, &change.current).await? {
+        let checked = self.check(&account, &hash, &change.current).await?;
+        if !checked.is_right {
             return Err(ChangePasswordError::Wrong);
         }
         self.rules()
@@ -93,18 +97,21 @@ impl Accounts {
     }
 
     /// Whether this is the password of an account that may be used, after one hash in any case.
-    async fn is_right(
+    async fn check(
         &self,
         account: &Account,
         hash: &PasswordHash,
         password: &PlainPassword,
-    ) -> Result<bool, HashError> {
+    ) -> Result<Checked, HashError> {
         match self.hasher().verify(password, hash).await {
-            Ok(right) => Ok(right && account.status == Status::Active),
+            Ok(checked) => Ok(Checked {
+                is_right: checked.is_right && account.status == Status::Active,
+                ..checked
+            }),
             // To the client the account looks like any other that the password does not fit.
             Err(HashError::Unreadable) => {
                 tracing::error!(account = %account.id, "the stored password hash cannot be read");
-                self.hasher().verify_nobody(password).await.map(|()| false)
+                self.hasher().verify_nobody(password).await
             }
             Err(error @ (HashError::Busy { .. } | HashError::Gone)) => Err(error),
         }

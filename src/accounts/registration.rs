@@ -4,8 +4,8 @@ use super::audit::{Entry, Event, Origin};
 use super::password::Owner;
 use super::user::Status;
 use super::{
-    Account, AccountId, Accounts, DisplayName, EmailAddress, HashError, LoginName, PlainPassword,
-    PolicyError, Role, Username,
+    Account, AccountId, Accounts, Attributes, DisplayName, EmailAddress, HashError, LoginName,
+    PlainPassword, PolicyError, Role, Username,
 };
 use crate::store::{CreateAccount, Created, StoreError};
 
@@ -98,6 +98,7 @@ impl Accounts {
             email_verified: false,
             username: new.username,
             roles,
+            attributes: Attributes::default(),
             status: Status::Active,
             created_at: now,
             updated_at: now,
@@ -114,7 +115,8 @@ impl Accounts {
             entry: entry.clone(),
         };
         match self.store().commit(create).await? {
-            Created::Taken => Err(RegisterError::Taken),
+            // An id of 122 random bits that is known already.
+            Created::Taken | Created::Known => Err(RegisterError::Taken),
             Created::Done => {
                 self.audit().stored(&entry);
                 Ok(account)

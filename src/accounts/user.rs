@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::attributes::Attributes;
 use super::email::EmailAddress;
 use super::name::{DisplayName, Username};
 use crate::clock::Timestamp;
@@ -18,6 +19,7 @@ pub struct Account {
     pub name: DisplayName,
     /// In the order in which they were given; the first is the claim `role`.
     pub roles: Vec<Role>,
+    pub attributes: Attributes,
     pub status: Status,
     pub created_at: Timestamp,
     pub updated_at: Timestamp,

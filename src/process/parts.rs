@@ -20,6 +20,7 @@ use crate::rejection::Shape;
 use crate::server::{self, Tls, TlsError};
 use crate::shared::{self, Redis};
 use crate::snapshot::{Services, Snapshot};
+use crate::store::OpenError;
 use crate::telemetry::Metrics;
 
 pub(super) struct Parts {
@@ -45,6 +46,8 @@ impl Parts {
         };
         let accounts =
             Accounts::open(&config.accounts, config.rules.clone(), clock.clone()).await?;
+        // Before the first login: how long a failed one takes must not tell accounts apart.
+        accounts.calibrate().await.map_err(OpenError::Store)?;
         if let Some(redis) = &redis {
             redis.first_answer().await;
         }

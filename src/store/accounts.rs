@@ -1,14 +1,14 @@
 //! Accounts and their login names in the database.
 
-use super::sql::{Connection, query};
+use super::sql::{Connection, Row, query};
 use super::{Change, Store, audit, rows, sessions};
 use crate::accounts::audit::{Entry, Event};
 use crate::accounts::{Account, AccountId, LoginName, PasswordHash, Role, Status};
 use crate::clock::Timestamp;
 use crate::store::StoreError;
 use crate::store::change::{
-    CreateAccount, Created, Delete, Ending, Rehash, Revoked, SetPassword, SetRoles, SetStatus,
-    Which,
+    CreateAccount, Created, Delete, Ending, Rehash, Revoked, SetAttributes, SetPassword, SetRoles,
+    SetStatus, Which,
 };
 
 impl Store {
@@ -18,7 +18,7 @@ impl Store {
     ) -> Result<Option<(Account, PasswordHash)>, StoreError> {
         query(
             "SELECT id, status, email, username, name, password, roles, email_verified_at, \
-             created_at, updated_at FROM accounts WHERE id = $1 AND status <> 'deleted'",
+             created_at, updated_at, attributes FROM accounts WHERE id = $1 AND status <> 'deleted'",
         )
         .bind(id.to_string())
         .fetch_optional(self)
@@ -33,7 +33,7 @@ impl Store {
     ) -> Result<Option<(Account, PasswordHash)>, StoreError> {
         query(
             "SELECT a.id, a.status, a.email, a.username, a.name, a.password, a.roles, \
-             a.email_verified_at, a.created_at, a.updated_at \
+             a.email_verified_at, a.created_at, a.updated_at, a.attributes \
              FROM login_names n JOIN accounts a ON a.id = n.account_id \
              WHERE n.name = $1 AND a.status <> 'deleted'",
         )
@@ -51,7 +51,7 @@ impl Store {
     ) -> Result<Vec<Account>, StoreError> {
         query(
             "SELECT id, status, email, username, name, password, roles, email_verified_at, \
-             created_at, updated_at FROM accounts WHERE id > $1 AND status <> 'deleted' \
+             created_at, updated_at, attributes FROM accounts WHERE id > $1 AND status <> 'deleted' \
              ORDER BY id LIMIT $2",
         )
         .bind(after.map(|id| id.to_string()).unwrap_or_default())
@@ -64,11 +64,37 @@ impl Store {
     }
 }
 
+impl Store {
+    /// How the accounts' passwords are hashed, each scheme once: by one look into the index for
+    /// each, however many accounts have it.
+    pub async fn password_schemes(&self) -> Result<Vec<String>, StoreError> {
+        let rows = query(
+            "WITH RECURSIVE schemes (scheme) AS ( \
+             SELECT min(password_scheme) FROM accounts WHERE password_scheme IS NOT NULL \
+             UNION ALL \
+             SELECT (SELECT min(password_scheme) FROM accounts WHERE password_scheme > scheme) \
+             FROM schemes WHERE scheme IS NOT NULL) \
+             SELECT scheme FROM schemes WHERE scheme IS NOT NULL",
+        )
+        .fetch_all(self)
+        .await?;
+        rows.iter().map(|row: &Row| row.try_get("scheme")).collect()
+    }
+}
+
 impl Change for CreateAccount {
     type Output = Created;
 
     async fn apply(&self, connection: &mut Connection<'_>) -> Result<Created, StoreError> {
         let account = &self.account;
+        // An account that was deleted keeps its id.
+        let known = query("SELECT 1 FROM accounts WHERE id = $1")
+            .bind(account.id.to_string())
+            .fetch_optional(&mut *connection)
+            .await?;
+        if known.is_some() {
+            return Ok(Created::Known);
+        }
         let names = login_names(account);
         for name in &names {
             let taken = query("SELECT 1 FROM login_names WHERE name = $1")
@@ -81,8 +107,8 @@ impl Change for CreateAccount {
         }
         query(
             "INSERT INTO accounts (id, status, email, username, name, password, roles, \
-             email_verified_at, created_at, updated_at, password_changed_at) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $9)",
+             email_verified_at, created_at, updated_at, password_changed_at, password_scheme, \
+             attributes) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $9, $11, $12)",
         )
         .bind(account.id.to_string())
         .bind(account.status.word())
@@ -94,6 +120,8 @@ impl Change for CreateAccount {
         .bind(account.email_verified.then(|| account.created_at.millis()))
         .bind(account.created_at.millis())
         .bind(account.updated_at.millis())
+        .bind(self.password.scheme())
+        .bind(account.attributes.to_string())
         .execute(&mut *connection)
         .await?;
         for name in &names {
@@ -103,7 +131,7 @@ impl Change for CreateAccount {
                 .execute(&mut *connection)
                 .await?;
         }
-        audit::write(connection, &self.entry, account.created_at).await?;
+        audit::write(connection, &self.entry, account.updated_at).await?;
         Ok(Created::Done)
     }
 }
@@ -114,13 +142,14 @@ impl Change for SetPassword {
     async fn apply(&self, connection: &mut Connection<'_>) -> Result<Self::Output, StoreError> {
         let from = self.unless_changed_from.as_ref();
         let set = query(
-            "UPDATE accounts SET password = $2, password_changed_at = $3, updated_at = $3 \
-             WHERE id = $1 AND status <> 'deleted' AND ($4 IS NULL OR password = $4)",
+            "UPDATE accounts SET password = $2, password_changed_at = $3, updated_at = $3, \
+             password_scheme = $5 WHERE id = $1 AND status <> 'deleted' AND ($4 IS NULL OR password = $4)",
         )
         .bind(self.account.to_string())
         .bind(self.password.as_phc())
         .bind(self.ending.at.millis())
         .bind(from.map(PasswordHash::as_phc))
+        .bind(self.password.scheme())
         .execute(&mut *connection)
         .await?;
         if set == 0 {
@@ -143,12 +172,16 @@ impl Change for Rehash {
     type Output = ();
 
     async fn apply(&self, connection: &mut Connection<'_>) -> Result<(), StoreError> {
-        query("UPDATE accounts SET password = $3 WHERE id = $1 AND password = $2")
-            .bind(self.account.to_string())
-            .bind(self.from.as_phc())
-            .bind(self.to.as_phc())
-            .execute(connection)
-            .await?;
+        query(
+            "UPDATE accounts SET password = $3, password_scheme = $4 \
+             WHERE id = $1 AND password = $2",
+        )
+        .bind(self.account.to_string())
+        .bind(self.from.as_phc())
+        .bind(self.to.as_phc())
+        .bind(self.to.scheme())
+        .execute(connection)
+        .await?;
         Ok(())
     }
 }
@@ -211,13 +244,42 @@ impl Change for SetRoles {
     }
 }
 
+impl Change for SetAttributes {
+    type Output = Option<Revoked>;
+
+    async fn apply(&self, connection: &mut Connection<'_>) -> Result<Self::Output, StoreError> {
+        let set = query(
+            "UPDATE accounts SET attributes = $3, updated_at = $4 \
+             WHERE id = $1 AND attributes = $2 AND status <> 'deleted'",
+        )
+        .bind(self.account.to_string())
+        .bind(self.from.to_string())
+        .bind(self.to.to_string())
+        .bind(self.ending.at.millis())
+        .execute(&mut *connection)
+        .await?;
+        if set == 0 {
+            return Ok(None);
+        }
+        let event = Event::AttributesChanged(self.to.names_changed(&self.from));
+        note(connection, self.account, event, &self.ending).await?;
+        if self.to.contains_all(&self.from) {
+            return Ok(Some(Revoked::new()));
+        }
+        sessions::end(connection, self.account, Which::All, &self.ending)
+            .await
+            .map(Some)
+    }
+}
+
 impl Change for Delete {
     type Output = Option<Revoked>;
 
     async fn apply(&self, connection: &mut Connection<'_>) -> Result<Self::Output, StoreError> {
         let deleted = query(
             "UPDATE accounts SET status = 'deleted', email = NULL, username = NULL, name = NULL, \
-             password = NULL, roles = '', email_verified_at = NULL, updated_at = $2 \
+             password = NULL, password_scheme = NULL, roles = '', attributes = '{}', \
+             email_verified_at = NULL, updated_at = $2 \
              WHERE id = $1 AND status <> 'deleted'",
         )
         .bind(self.account.to_string())
@@ -273,7 +335,7 @@ pub(super) async fn active(
 ) -> Result<Option<Account>, StoreError> {
     let row = query(
         "SELECT id, status, email, username, name, password, roles, email_verified_at, \
-         created_at, updated_at FROM accounts WHERE id = $1 AND status = 'active'",
+         created_at, updated_at, attributes FROM accounts WHERE id = $1 AND status = 'active'",
     )
     .bind(id.to_string())
     .fetch_optional(connection)

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::accounts::audit::{Entry, Origin};
 use crate::accounts::{
-    Account, AccountId, Device, PasswordHash, Revocation, Role, SessionId, Status,
+    Account, AccountId, Attributes, Device, PasswordHash, Revocation, Role, SessionId, Status,
 };
 use crate::clock::Timestamp;
 use crate::secret::Secret;
@@ -39,6 +39,8 @@ pub enum Created {
     Done,
     /// One of its login names belongs to another account: nothing was changed.
     Taken,
+    /// There is an account of this id, or was one: nothing was changed.
+    Known,
 }
 
 /// Adds a session; its first refresh token has the counter 0. Answers the account as it is now, or
@@ -154,6 +156,16 @@ pub struct SetStatus {
 pub struct SetRoles {
     pub account: AccountId,
     pub roles: Vec<Role>,
+    pub ending: Ending,
+}
+
+/// Sets an account's attributes; ends its sessions when one that it had is changed or gone, since
+/// they may stand in tokens. `None`: no such account, or its attributes are not `from` any more.
+#[derive(Clone, Debug)]
+pub struct SetAttributes {
+    pub account: AccountId,
+    pub from: Attributes,
+    pub to: Attributes,
     pub ending: Ending,
 }
 

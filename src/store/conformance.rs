@@ -9,8 +9,8 @@ use std::time::Duration;
 use super::*;
 use crate::accounts::audit::{Entry, Event, Origin};
 use crate::accounts::{
-    Account, AccountId, Device, DisplayName, EmailAddress, LoginName, PasswordHash, Revocation,
-    Role, SessionId, Status, Username,
+    Account, AccountId, Attributes, Device, DisplayName, EmailAddress, LoginName, PasswordHash,
+    Revocation, Role, SessionId, Status, Username,
 };
 use crate::clock::Timestamp;
 use crate::inbound::ClientIp;
@@ -23,7 +23,7 @@ const GRACE: Duration = Duration::from_secs(10);
 /// Runs the suite against stores that are empty: `fresh` gives a new one each time.
 pub async fn run<F: Future<Output = (Store, G)>, G>(fresh: impl Fn() -> F) {
     let mut stores = Vec::new();
-    for _ in 0..10 {
+    for _ in 0..12 {
         stores.push(fresh().await);
     }
     let mut stores = stores.iter().map(|(store, _)| store);
@@ -39,6 +39,8 @@ pub async fn run<F: Future<Output = (Store, G)>, G>(fresh: impl Fn() -> F) {
     sessions::ended_sessions_are_revoked_and_read_in_order(store()).await;
     accounts::an_account_that_changes_loses_its_sessions(store()).await;
     sessions::what_has_expired_is_swept_away(store()).await;
+    accounts::attributes_are_set_and_a_lost_one_ends_the_sessions(store()).await;
+    accounts::the_schemes_of_passwords_are_those_in_use(store()).await;
 }
 
 fn account(email: &str) -> Account {
@@ -53,6 +55,7 @@ fn account(email: &str) -> Account {
             Role::parse("member").unwrap(),
             Role::parse("editor").unwrap(),
         ],
+        attributes: Attributes::default(),
         status: Status::Active,
         created_at: T0,
         updated_at: T0,

@@ -3,8 +3,8 @@
 use std::net::IpAddr;
 
 use crate::accounts::{
-    Account, AccountId, Device, DisplayName, EmailAddress, PasswordHash, Role, Session, SessionId,
-    Status, Username,
+    Account, AccountId, Attributes, Device, DisplayName, EmailAddress, PasswordHash, Role, Session,
+    SessionId, Status, Username,
 };
 use crate::clock::Timestamp;
 use crate::inbound::ClientIp;
@@ -12,7 +12,7 @@ use crate::store::StoreError;
 use crate::store::sql::Row;
 
 /// Reads `id, status, email, username, name, password, roles, email_verified_at, created_at,
-/// updated_at` of an account that is not deleted.
+/// updated_at, attributes` of an account that is not deleted.
 pub(super) fn account(row: &Row) -> Result<(Account, PasswordHash), StoreError> {
     let status: String = row.try_get("status")?;
     let username: Option<String> = row.try_get("username")?;
@@ -27,6 +27,8 @@ pub(super) fn account(row: &Row) -> Result<(Account, PasswordHash), StoreError> 
         status: Status::parse(&status).ok_or(StoreError::Unreadable("accounts.status"))?,
         created_at: Timestamp::from_millis(row.try_get("created_at")?),
         updated_at: Timestamp::from_millis(row.try_get("updated_at")?),
+        attributes: Attributes::stored(row.try_get("attributes")?)
+            .ok_or(StoreError::Unreadable("accounts.attributes"))?,
     };
     Ok((account, PasswordHash::from_phc(row.try_get("password")?)))
 }

@@ -4,15 +4,19 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver, SyncSender, TrySendError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
+use std::time::Duration;
 
 use argon2::password_hash::phc::{Output, ParamsString, PasswordHash as Phc, Salt};
 use argon2::{Algorithm, Argon2, Block, Params, Version};
-use aws_lc_rs::constant_time;
+use aws_lc_rs::{constant_time, pbkdf2};
 use tokio::sync::oneshot;
 use zeroize::Zeroizing;
 
-use super::{Cost, HashError, HashSettings, RETRY_AFTER};
+use super::scheme::{BCRYPT_SALT, Scheme};
+use super::stored::Stored;
+use super::{Checked, Cost, HashError, HashSettings, RETRY_AFTER};
 use crate::accounts::password::{PasswordHash, PlainPassword};
+use crate::clock;
 use crate::secret;
 
 /// Octets of salt (RFC 9106 §3.1 recommends 16).
@@ -32,7 +36,12 @@ pub(super) enum Work {
     Verify {
         password: PlainPassword,
         hash: PasswordHash,
-        answer: Answer<bool>,
+        answer: Answer<Checked>,
+    },
+    /// How long a hash of this scheme takes here.
+    Measure {
+        scheme: Scheme,
+        answer: Answer<Duration>,
     },
 }
 
@@ -162,6 +171,7 @@ impl Bench {
             // Whoever asked has gone: no work for nobody.
             Work::Hash { answer, .. } if answer.is_closed() => {}
             Work::Verify { answer, .. } if answer.is_closed() => {}
+            Work::Measure { answer, .. } if answer.is_closed() => {}
             Work::Hash {
                 password,
                 cost,
@@ -172,51 +182,94 @@ impl Bench {
                 hash,
                 answer,
             } => drop(answer.send(self.verify(&password, &hash))),
+            Work::Measure { scheme, answer } => drop(answer.send(self.measure(scheme))),
         }
     }
 
     fn hash(&mut self, password: &PlainPassword, cost: Cost) -> Result<PasswordHash, HashError> {
         let salt: [u8; SALT] = secret::random();
         let mut output = Zeroizing::new([0; OUTPUT]);
-        self.derive(password, &salt, cost, output.as_mut_slice())?;
+        self.gauges.hashes.fetch_add(1, Ordering::Relaxed);
+        let scheme = Scheme::own(cost);
+        self.derive(scheme, password.expose(), &salt, output.as_mut_slice())?;
         write(cost, &salt, output.as_slice())
     }
 
-    fn verify(&mut self, password: &PlainPassword, hash: &PasswordHash) -> Result<bool, HashError> {
-        let cost = cost_of(hash)?;
-        let stored = Phc::new(hash.as_phc()).map_err(|_| HashError::Unreadable)?;
-        let (Some(salt), Some(output)) = (stored.salt, stored.hash) else {
-            return Err(HashError::Unreadable);
-        };
-        let mut computed = Zeroizing::new(vec![0; output.as_bytes().len()]);
-        self.derive(password, salt.as_ref(), cost, computed.as_mut_slice())?;
-        let same = constant_time::verify_slices_are_equal(&computed, output.as_bytes());
-        Ok(same.is_ok())
+    fn verify(
+        &mut self,
+        password: &PlainPassword,
+        hash: &PasswordHash,
+    ) -> Result<Checked, HashError> {
+        let stored = Stored::parse(hash.as_phc()).map_err(|_| HashError::Unreadable)?;
+        let input = stored.input.of(password);
+        let mut computed = Zeroizing::new(vec![0; stored.output.len()]);
+        self.gauges.hashes.fetch_add(1, Ordering::Relaxed);
+        let begun = clock::timer_now();
+        self.derive(stored.scheme, &input, &stored.salt, &mut computed)?;
+        let same = constant_time::verify_slices_are_equal(&computed, &stored.output);
+        Ok(Checked {
+            is_right: same.is_ok(),
+            took: begun.elapsed(),
+        })
+    }
+
+    /// The longer of two times: the first one also pays for memory that was never touched.
+    fn measure(&mut self, scheme: Scheme) -> Result<Duration, HashError> {
+        let salt: [u8; SALT] = secret::random();
+        let mut output = vec![0; scheme.usual_length()];
+        let mut longest = Duration::ZERO;
+        for _ in 0..2 {
+            let begun = clock::timer_now();
+            self.derive(scheme, b"a password", &salt, &mut output)?;
+            longest = longest.max(begun.elapsed());
+        }
+        Ok(longest)
     }
 
     fn derive(
         &mut self,
-        password: &PlainPassword,
+        scheme: Scheme,
+        input: &[u8],
         salt: &[u8],
-        cost: Cost,
         output: &mut [u8],
     ) -> Result<(), HashError> {
-        let params = cost.params().map_err(|_| HashError::Unreadable)?;
-        if self.blocks.len() < params.block_count() {
-            self.resize(params.block_count());
+        match scheme {
+            Scheme::Argon2 {
+                algorithm,
+                version,
+                cost,
+            } => {
+                let params = cost.params().map_err(|_| HashError::Unreadable)?;
+                let derived = Argon2::new(algorithm, version, params.clone())
+                    .hash_password_into_with_memory(
+                        input,
+                        salt,
+                        output,
+                        self.blocks(params.block_count()),
+                    );
+                if self.blocks.len() > self.usual {
+                    self.resize(self.usual);
+                }
+                derived.map_err(|_| HashError::Unreadable)
+            }
+            Scheme::Bcrypt { cost } => bcrypt(cost, input, salt, output),
+            Scheme::Scrypt { log_n, r, p } => {
+                let params = scrypt::Params::new(log_n, r, p).map_err(|_| HashError::Unreadable)?;
+                scrypt::scrypt(input, salt, &params, output).map_err(|_| HashError::Unreadable)
+            }
+            Scheme::Pbkdf2 { digest, rounds, .. } => {
+                pbkdf2::derive(digest.algorithm(), rounds, salt, input, output);
+                Ok(())
+            }
         }
-        self.gauges.hashes.fetch_add(1, Ordering::Relaxed);
-        let derived = Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
-            .hash_password_into_with_memory(
-                password.expose(),
-                salt,
-                output,
-                self.blocks.as_mut_slice(),
-            );
-        if self.blocks.len() > self.usual {
-            self.resize(self.usual);
+    }
+
+    /// At least so many blocks of memory.
+    fn blocks(&mut self, count: usize) -> &mut [Block] {
+        if self.blocks.len() < count {
+            self.resize(count);
         }
-        derived.map_err(|_| HashError::Unreadable)
+        &mut self.blocks
     }
 
     fn resize(&mut self, blocks: usize) {
@@ -232,14 +285,21 @@ impl Bench {
     }
 }
 
-/// The cost of a stored hash; only Argon2id's are known, within the bounds of [`Cost`].
-pub(super) fn cost_of(hash: &PasswordHash) -> Result<Cost, HashError> {
-    let stored = Phc::new(hash.as_phc()).map_err(|_| HashError::Unreadable)?;
-    if stored.algorithm != Algorithm::Argon2id.ident() || stored.version != Some(19) {
+/// bcrypt of the octets and a final zero, as far as 72 octets go: what every implementation does.
+fn bcrypt(cost: u32, input: &[u8], salt: &[u8], output: &mut [u8]) -> Result<(), HashError> {
+    let salt: [u8; BCRYPT_SALT] = salt.try_into().map_err(|_| HashError::Unreadable)?;
+    if !(4..=31).contains(&cost) {
         return Err(HashError::Unreadable);
     }
-    let params = Params::try_from(&stored).map_err(|_| HashError::Unreadable)?;
-    Cost::new(params.m_cost(), params.t_cost(), params.p_cost()).map_err(|_| HashError::Unreadable)
+    let mut key: Zeroizing<Vec<u8>> = Zeroizing::new(input.iter().copied().take(72).collect());
+    if key.len() < 72 {
+        key.push(0);
+    }
+    let computed = Zeroizing::new(::bcrypt::bcrypt(cost, salt, &key));
+    for (to, from) in output.iter_mut().zip(computed.iter()) {
+        *to = *from;
+    }
+    Ok(())
 }
 
 /// How many blocks of 1 KiB a hash of this cost works in.

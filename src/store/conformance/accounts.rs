@@ -151,3 +151,79 @@ pub(super) async fn an_account_that_changes_loses_its_sessions(store: &Store) {
     };
     assert!(store.commit(no_session).await.unwrap().is_none());
 }
+
+pub(super) async fn attributes_are_set_and_a_lost_one_ends_the_sessions(store: &Store) {
+    let ann = created(store, "ann@example.com").await;
+    let session = opened(store, &ann).await;
+    let none = Attributes::default();
+    let blue = none.with("team", Some("blue".into())).unwrap();
+    let red = none.with("team", Some("red".into())).unwrap();
+    let set = |from: &Attributes, to: &Attributes| SetAttributes {
+        account: ann.id,
+        from: from.clone(),
+        to: to.clone(),
+        ending: ending(T0),
+    };
+    assert_eq!(store.commit(set(&none, &blue)).await.unwrap(), Some(vec![]));
+    let found = store.account(ann.id).await.unwrap().unwrap().0;
+    assert_eq!(found.attributes, blue);
+    let late = store.commit(set(&none, &red)).await.unwrap();
+    assert_eq!(late, None, "somebody else has set them since");
+    let revoked = store.commit(set(&blue, &red)).await.unwrap().unwrap();
+    assert_eq!(
+        revoked.first(),
+        Some(&(Revocation::Session(session), ending(T0).forget_at))
+    );
+    let listed = store.accounts(None, 1).await.unwrap();
+    assert_eq!(listed.first().unwrap().attributes, red);
+}
+
+pub(super) async fn the_schemes_of_passwords_are_those_in_use(store: &Store) {
+    let bcrypt = "$2b$06$4Zr3YKS.Cg6SIEFloohLM.76RzNanBTqqPWTljJ8./YdTlcNLAATy";
+    let argon2 = "$argon2id$v=19$m=65536,t=2,p=1$c29tZXNhbHQ$\
+                  CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc";
+    let mut ids = Vec::new();
+    for (email, text) in [
+        ("a@x.org", bcrypt),
+        ("b@x.org", bcrypt),
+        ("c@x.org", argon2),
+    ] {
+        let account = account(email);
+        let create = CreateAccount {
+            password: hash(text),
+            entry: entry(Event::Imported, account.id),
+            account: account.clone(),
+        };
+        assert_eq!(store.commit(create.clone()).await.unwrap(), Created::Done);
+        assert_eq!(store.commit(create).await.unwrap(), Created::Known);
+        ids.push(account.id);
+    }
+    let both = ["$2b$06", "$argon2id$v=19$m=65536,t=2,p=1"];
+    let mut schemes = store.password_schemes().await.unwrap();
+    schemes.sort();
+    assert_eq!(schemes, both);
+    let rehash = Rehash {
+        account: ids[0],
+        from: hash(bcrypt),
+        to: hash(argon2),
+    };
+    store.commit(rehash).await.unwrap();
+    assert_eq!(store.password_schemes().await.unwrap().len(), 2);
+    let set = SetPassword {
+        account: ids[1],
+        password: hash(argon2),
+        unless_changed_from: None,
+        end: Which::All,
+        ending: ending(T0),
+    };
+    store.commit(set).await.unwrap();
+    assert_eq!(store.password_schemes().await.unwrap(), &both[1..]);
+    for account in ids {
+        let delete = Delete {
+            account,
+            ending: ending(T0),
+        };
+        store.commit(delete).await.unwrap();
+    }
+    assert!(store.password_schemes().await.unwrap().is_empty());
+}

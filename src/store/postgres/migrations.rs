@@ -32,11 +32,10 @@ pub(super) async fn run(connection: &mut PgConnection) -> Result<(), OpenError> 
 }
 
 fn migrator() -> Migrator {
-    let mut migrator = Migrator::with_migrations(vec![migration(
-        1,
-        "accounts",
-        include_str!("0001_accounts.sql"),
-    )]);
+    let mut migrator = Migrator::with_migrations(vec![
+        migration(1, "accounts", include_str!("0001_accounts.sql")),
+        migration(2, "moving in", include_str!("0002_moving_in.sql")),
+    ]);
     migrator.set_ignore_missing(true);
     migrator
 }

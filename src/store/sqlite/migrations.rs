@@ -24,15 +24,17 @@ pub(super) async fn run(connection: &mut SqliteConnection) -> Result<(), OpenErr
 }
 
 fn migrator() -> Migrator {
-    let mut migrator = Migrator::with_migrations(vec![Migration::new(
-        1,
-        "accounts".into(),
-        MigrationType::Simple,
-        include_str!("0001_accounts.sql").into_sql_str(),
-        false,
-    )]);
+    let mut migrator = Migrator::with_migrations(vec![
+        migration(1, "accounts", include_str!("0001_accounts.sql")),
+        migration(2, "moving in", include_str!("0002_moving_in.sql")),
+    ]);
     migrator.set_ignore_missing(true);
     migrator
+}
+
+fn migration(version: i64, what: &'static str, sql: &'static str) -> Migration {
+    let kind = MigrationType::Simple;
+    Migration::new(version, what.into(), kind, sql.into_sql_str(), false)
 }
 
 /// Whether the database itself refused (the table is there already, or locked), not its content.

@@ -7,7 +7,8 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::accounts::{
-    Account, AccountId, DisplayName, EmailAddress, LoginName, Origin, PasswordHash, Status,
+    Account, AccountId, Attributes, DisplayName, EmailAddress, LoginName, Origin, PasswordHash,
+    Status,
     audit::{Entry, Event},
 };
 use crate::clock::Timestamp;
@@ -56,6 +57,7 @@ fn account(email: &str) -> CreateAccount {
             email_verified: false,
             username: None,
             roles: Vec::new(),
+            attributes: Attributes::default(),
             status: Status::Active,
             created_at: at,
             updated_at: at,
