@@ -17,6 +17,7 @@ pub mod tls;
 pub mod tokens;
 pub mod units;
 pub mod upstream;
+pub mod verify;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -26,6 +27,7 @@ use std::time::Duration;
 use crate::accounts::{Rules, Settings};
 use crate::authn::Tokens;
 use crate::clock::Clock;
+use crate::inbound::Askers;
 use crate::limit::RuleSpec;
 use crate::lockout::LockoutSettings;
 use crate::route::RouteTable;
@@ -51,6 +53,8 @@ pub struct Config {
     pub lockout: LockoutSettings,
     pub upstreams: Vec<Arc<Upstream>>,
     pub routes: RouteTable,
+    /// Other proxies that may ask what we would decide.
+    pub askers: Option<Askers>,
 }
 
 /// Why there is no configuration.
@@ -99,11 +103,14 @@ impl Config {
         let limits = limits::read(&mut root);
         let lockout = lockout::read(&mut root);
         let upstreams = upstream::read(&mut root, clock, previous);
+        let trusted = server.as_ref().map_or(&[][..], |s| &s.trusted_proxies);
+        let askers = verify::read(&mut root, trusted);
         let headers = headers::Headers::read(root.table("headers"), tokens.as_ref());
         let named = routes::Named {
             upstreams: &upstreams,
             limits: &limits,
             headers: &headers,
+            askers: askers.as_ref(),
         };
         let routes = routes::read(&mut root, &accounts.profiles, &named);
         root.finish();
@@ -120,6 +127,7 @@ impl Config {
             lockout,
             upstreams,
             routes,
+            askers,
         })
     }
 }

@@ -15,6 +15,7 @@ mod reply;
 mod request;
 #[cfg(test)]
 mod tests;
+mod verify;
 
 use std::sync::Arc;
 
@@ -35,6 +36,7 @@ pub use praisonai::PraisonaiEndpoint;
 pub use profile::{Cost, Profile};
 pub use rag_modulo::RagModuloEndpoint;
 pub use request::EndpointRequest;
+pub use verify::PATH as VERIFY;
 
 /// Largest body, in bytes, that an endpoint of ours reads: the longest admitted password many times over.
 pub const MAX_BODY: u64 = 16 * 1024;
@@ -44,6 +46,8 @@ pub const MAX_BODY: u64 = 16 * 1024;
 pub enum Endpoint {
     /// `/.well-known/jwks.json`, whatever the profiles.
     Jwks,
+    /// Where other proxies ask what we would decide, when some may.
+    Verify,
     Native(NativeEndpoint),
     Praisonai(PraisonaiEndpoint),
     RagModulo(RagModuloEndpoint),
@@ -54,6 +58,7 @@ impl Endpoint {
     pub const fn name(self) -> &'static str {
         match self {
             Endpoint::Jwks => "jwks",
+            Endpoint::Verify => "verify",
             Endpoint::Native(e) => e.name(),
             Endpoint::Praisonai(e) => e.name(),
             Endpoint::RagModulo(e) => e.name(),
@@ -79,7 +84,7 @@ impl Endpoint {
 
     pub const fn shape(self) -> Shape {
         match self {
-            Endpoint::Jwks => Shape::Native,
+            Endpoint::Jwks | Endpoint::Verify => Shape::Native,
             Endpoint::Native(_) => Profile::Native.shape(),
             Endpoint::Praisonai(_) => Profile::Praisonai.shape(),
             Endpoint::RagModulo(_) => Profile::RagModulo.shape(),
@@ -89,6 +94,7 @@ impl Endpoint {
     const fn line(self) -> profile::Line {
         match self {
             Endpoint::Jwks => jwks::LINE,
+            Endpoint::Verify => verify::LINE,
             Endpoint::Native(e) => e.line(),
             Endpoint::Praisonai(e) => e.line(),
             Endpoint::RagModulo(e) => e.line(),
@@ -117,6 +123,7 @@ pub async fn answer(
 ) -> Result<Response<Body>, Rejection> {
     let answered = match request.endpoint {
         Endpoint::Jwks => Ok(jwks::answer(&context)),
+        Endpoint::Verify => Err(verify::answer().into()),
         Endpoint::Native(endpoint) => native::answer(endpoint, &context, &request).await,
         Endpoint::Praisonai(endpoint) => praisonai::answer(endpoint, &context, &request).await,
         Endpoint::RagModulo(endpoint) => rag_modulo::answer(endpoint, &context, &request).await,

@@ -6,6 +6,7 @@ mod body;
 mod client;
 mod flight;
 mod host;
+mod original;
 mod path;
 mod peer;
 mod request_id;
@@ -19,6 +20,7 @@ pub use body::{ClientBody, ClientBodyError, MinimumRate, Pace};
 pub use client::{ClientIp, ClientNet, TrustedProxies};
 pub use flight::{Flight, Passage};
 pub use host::{Host, HostError};
+pub use original::{Askers, HandsOn, StatementError};
 pub use path::{CleanPath, PathError};
 pub use peer::{Peer, Scheme};
 pub use request_id::{RequestId, RequestIds};
@@ -75,6 +77,9 @@ pub enum Malformed {
     TransferCoding,
     #[error("CONNECT is not served here")]
     Connect,
+    /// What another proxy states about its request, to have it verified.
+    #[error(transparent)]
+    Statement(#[from] StatementError),
     /// 431
     #[error("the request's cookies are longer than {MAX_COOKIES} bytes together")]
     Cookies,
@@ -89,6 +94,7 @@ impl Malformed {
             | Malformed::Target
             | Malformed::Path(_)
             | Malformed::Connect
+            | Malformed::Statement(_)
             | Malformed::Cookies => false,
         }
     }
@@ -152,6 +158,14 @@ impl Upgrade {
             protocol: UpgradeProtocol::WebSocket,
             on_upgrade: hyper::upgrade::on(req),
         })
+    }
+
+    /// A switch on another proxy's connection: known of, and never ours to make.
+    fn elsewhere(protocol: UpgradeProtocol) -> Self {
+        Self {
+            protocol,
+            on_upgrade: hyper::upgrade::on(Request::new(())),
+        }
     }
 }
 

@@ -6,7 +6,7 @@ mod names;
 
 use std::sync::Arc;
 
-use http::{HeaderValue, header};
+use http::{HeaderMap, HeaderValue, header};
 
 use crate::authn::keys::SignError;
 use crate::authn::{Credential, Identity, Minter, TokenCache};
@@ -27,6 +27,12 @@ pub enum Authorization {
     Strip,
     /// A short-lived JWT of ours takes its place.
     Mint(Arc<Minter>),
+}
+
+/// What a backend is told of its caller.
+pub struct Introduction {
+    pub authorization: Authorization,
+    pub headers: HeaderPlan,
 }
 
 /// A permitted request, ready for an upstream.
@@ -67,14 +73,12 @@ impl Outbound {
     ) -> Result<Self, OutboundError> {
         let mut headers = std::mem::take(&mut req.headers);
         let identity = permit.identity();
-        let plan = &forwarding.headers;
+        let introduction = &forwarding.introduction;
+        let plan = &introduction.headers;
         plan.strip(&mut headers);
         let shown = headers.remove(header::AUTHORIZATION);
         plan.stamp_origin(&req, &mut headers);
-        plan.stamp(identity, stamp, &mut headers)?;
-        if let Some(value) = forwarding.authorization.value(identity, shown, stamp)? {
-            headers.insert(header::AUTHORIZATION, value);
-        }
+        introduction.write((identity, shown), stamp, &mut headers)?;
         let path = forwarding
             .rewrite
             .apply(req.path)
@@ -94,6 +98,39 @@ impl Outbound {
             Some(Credential::Bearer | Credential::Query) | None => None,
         };
         Ok(Self { request, echo })
+    }
+}
+
+impl Introduction {
+    /// What another proxy is to tell its backend of the caller of `req`: the fields that an upstream of
+    /// ours would get, and no others.
+    ///
+    /// # Errors
+    ///
+    /// A token that cannot be signed.
+    pub fn of(
+        &self,
+        req: &mut Inbound,
+        permit: &Permit,
+        stamp: Stamp<'_>,
+    ) -> Result<HeaderMap, OutboundError> {
+        let mut headers = HeaderMap::new();
+        let shown = req.headers.remove(header::AUTHORIZATION);
+        self.write((permit.identity(), shown), stamp, &mut headers)?;
+        Ok(headers)
+    }
+
+    fn write(
+        &self,
+        (identity, shown): (Option<&Identity>, Option<HeaderValue>),
+        stamp: Stamp<'_>,
+        headers: &mut HeaderMap,
+    ) -> Result<(), SignError> {
+        self.headers.stamp(identity, stamp, headers)?;
+        if let Some(value) = self.authorization.value(identity, shown, stamp)? {
+            headers.insert(header::AUTHORIZATION, value);
+        }
+        Ok(())
     }
 }
 

@@ -12,8 +12,9 @@ use http::{Request, Response, header};
 use self::account::Account;
 use crate::access::Recorder;
 use crate::authn::{Authenticator, CacheSize, Caller};
+use crate::authz::Permit;
 use crate::body::Body;
-use crate::inbound::{ClientBody, Inbound, Malformed, PathError, Peer, RequestIds};
+use crate::inbound::{Askers, ClientBody, Inbound, Malformed, PathError, Peer, RequestIds};
 use crate::limit::{Admitted, LimitKeys};
 use crate::rejection::Rejection;
 use crate::route::{EncodedSlash, Found, Route};
@@ -29,6 +30,13 @@ pub struct Gateway {
     pools: Pools,
     recorder: Arc<Recorder>,
     ids: RequestIds,
+}
+
+/// A request that may pass: where to, with the proofs.
+struct Decision<'s> {
+    route: &'s Route,
+    permit: Permit,
+    admitted: Admitted,
 }
 
 impl Serve for Gateway {
@@ -75,25 +83,58 @@ impl Gateway {
         let mut req = Inbound::parse(account.id(), peer, req, &snapshot.trusted_proxies)?;
         account.parsed(&req);
         self.check_certificate(&req)?;
+        if let Some(askers) = snapshot.asked_by(&req) {
+            return self.verify(snapshot, (askers, req), account).await;
+        }
+        let decision = self.decide(snapshot, &mut req, account).await?;
+        let Decision { route, permit, .. } = decision;
+        account.permitted(route);
+        let mut res = self.answer(snapshot, req, route, permit).await?;
+        snapshot
+            .limits
+            .write_headers(decision.admitted, res.headers_mut());
+        Ok(res)
+    }
+
+    /// Answers another proxy for a request of its own as that request would be answered here, but for
+    /// the last step: it forwards, we do not.
+    async fn verify(
+        &self,
+        snapshot: &Snapshot,
+        (askers, asking): (&Askers, Inbound),
+        account: &mut Account,
+    ) -> Result<Response<Body>, Rejection> {
+        let (mut req, hands_on) = askers.original(asking)?;
+        account.verifies(&req, hands_on);
+        let decision = self.decide(snapshot, &mut req, account).await?;
+        self.vouch(req, decision.route, &decision.permit)
+    }
+
+    /// Whether `req` may pass: charges every limit on the way.
+    async fn decide<'s>(
+        &self,
+        snapshot: &'s Snapshot,
+        req: &mut Inbound,
+        account: &mut Account,
+    ) -> Result<Decision<'s>, Rejection> {
         let found = snapshot
             .routes
             .find(&req.host, req.path.segments(), &req.method);
         account.routed(&found);
 
-        let by_client = self.admit_client(snapshot, &req, &found).await?;
-        let route = accept(found, &req)?;
+        let by_client = self.admit_client(snapshot, req, &found).await?;
+        let route = accept(found, req)?;
 
-        let caller = self.authenticate(snapshot, &mut req, route).await?;
+        let caller = self.authenticate(snapshot, req, route).await?;
         account.identified(&caller);
-        let by_caller = self.admit_caller(snapshot, &req, route, &caller).await?;
+        let by_caller = self.admit_caller(snapshot, req, route, &caller).await?;
 
         let permit = route.policy.permit(caller)?;
-        account.permitted(route);
-        let mut res = self.answer(snapshot, req, route, permit).await?;
-        snapshot
-            .limits
-            .write_headers(by_client.and(by_caller), res.headers_mut());
-        Ok(res)
+        Ok(Decision {
+            route,
+            permit,
+            admitted: by_client.and(by_caller),
+        })
     }
 
     /// A connection that was opened for one certificate does not serve a host of another

@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::authz::Policy;
 use crate::endpoints::Endpoint;
 use crate::limit::RuleId;
-use crate::outbound::{Authorization, HeaderPlan};
+use crate::outbound::Introduction;
 use crate::rejection::Shape;
 use crate::upstream::Upstream;
 
@@ -38,13 +38,14 @@ pub struct Route {
 pub enum Target {
     Endpoint(Endpoint),
     Upstream(Box<Forwarding>),
+    /// Another proxy, which asks us first whether the request may pass.
+    Elsewhere(Box<Introduction>),
 }
 
 /// How a request goes to its upstream.
 pub struct Forwarding {
     pub upstream: Arc<Upstream>,
-    pub authorization: Authorization,
-    pub headers: HeaderPlan,
+    pub introduction: Introduction,
     pub rewrite: Rewrite,
     pub host: HostHeader,
     /// `None`: the upstream's own deadline.

@@ -3,13 +3,14 @@
 
 use std::sync::Arc;
 
+use http::Method;
 use tokio::runtime::Handle;
 
 use crate::accounts::Accounts;
 use crate::authn::Tokens;
 use crate::clock::Clock;
-use crate::endpoints::EndpointContext;
-use crate::inbound::TrustedProxies;
+use crate::endpoints::{self, EndpointContext};
+use crate::inbound::{Askers, Inbound, TrustedProxies};
 use crate::limit::{Limits, RuleSet};
 use crate::lockout::Lockout;
 use crate::rejection::Shape;
@@ -35,10 +36,22 @@ pub struct Snapshot {
     pub tokens: Arc<Tokens>,
     pub limits: Arc<RuleSet>,
     pub trusted_proxies: TrustedProxies,
+    /// Other proxies that may ask what we would decide; `None`: there is no such endpoint.
+    pub askers: Option<Askers>,
     /// A later snapshot takes over the health and connections of those that it also has.
     pub upstreams: Vec<Arc<Upstream>>,
     /// How refusals look where no route matched.
     pub default_shape: Shape,
+}
+
+impl Snapshot {
+    /// Those who may ask, when `req` is one of them asking what we would decide.
+    pub fn asked_by(&self, req: &Inbound) -> Option<&Askers> {
+        let asks = req.path.as_str() == endpoints::VERIFY
+            && matches!(req.method, Method::GET | Method::HEAD);
+        let askers = self.askers.as_ref().filter(|_| asks)?;
+        askers.contains(req.peer.address.ip()).then_some(askers)
+    }
 }
 
 impl Services {

@@ -29,6 +29,7 @@ mod suite {
     mod operation;
     mod operators;
     mod origin;
+    mod other_proxies;
     mod outages;
     mod pages;
     mod paths;
@@ -36,5 +37,6 @@ mod suite {
     mod refreshing;
     mod streaming;
     mod systemd;
+    mod verification;
     mod websockets;
 }

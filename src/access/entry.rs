@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::fmt::Write;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -32,6 +33,8 @@ pub struct AccessEntry {
     host: Option<HeaderValue>,
     agent: Option<HeaderValue>,
     client: ClientIp,
+    /// The proxy that asked whether this request may pass.
+    asked_by: Option<IpAddr>,
     id: RequestId,
     route: Option<Arc<str>>,
     upstream: Option<Arc<str>>,
@@ -81,6 +84,7 @@ impl AccessEntry {
             host: the_only(req.headers(), header::HOST),
             agent: the_only(req.headers(), header::USER_AGENT),
             client: ClientIp::new(peer.address.ip()),
+            asked_by: None,
             id,
             route: None,
             upstream: None,
@@ -95,6 +99,16 @@ impl AccessEntry {
     /// The request has one reading: its client is known, after trusted proxies were peeled off.
     pub fn parsed(&mut self, req: &Inbound) {
         self.client = req.client;
+    }
+
+    /// Another proxy asks about `req`: the account is of that request.
+    pub fn verifies(&mut self, req: &Inbound) {
+        self.parsed(req);
+        self.method = req.method.clone();
+        self.uri = Uri::from(req.path.target().clone());
+        self.scheme = req.scheme;
+        self.host = HeaderValue::from_str(req.host.as_str()).ok();
+        self.asked_by = Some(req.peer.address.ip());
     }
 
     /// The route was found.
@@ -113,7 +127,7 @@ impl AccessEntry {
     /// The policy let the caller through: the route's target answers now.
     pub fn permitted(&mut self, route: &Route) {
         match &route.target {
-            Target::Endpoint(_) => {}
+            Target::Endpoint(_) | Target::Elsewhere(_) => {}
             Target::Upstream(forwarding) => {
                 self.upstream = Some(forwarding.upstream.name().clone());
             }
@@ -183,6 +197,9 @@ impl AccessEntry {
     fn describe(&self, line: &mut Line<'_>) {
         line.plain("id", self.id);
         line.plain("client", self.client.address());
+        if let Some(proxy) = self.asked_by {
+            line.plain("asked_by", proxy);
+        }
         line.plain("scheme", self.scheme.as_str());
         match (&self.host, self.uri.authority()) {
             (Some(host), _) => line.text("host", host.as_bytes()),

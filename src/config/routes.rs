@@ -15,8 +15,9 @@ use super::units::ByteSize;
 use super::{limits, tokens};
 use crate::authz::{Auth, ClaimRule, Policy};
 use crate::endpoints::{self, Cost, Endpoint, Profile};
+use crate::inbound::Askers;
 use crate::limit::{RuleId, RuleSpec};
-use crate::outbound::{Authorization, HeaderPlan, Reserved};
+use crate::outbound::{Authorization, HeaderPlan, Introduction, Reserved};
 use crate::rejection::Shape;
 use crate::route::{
     EncodedSlash, Forwarding, HostHeader, HostPattern, Methods, PathPattern, Place, Rewrite, Route,
@@ -32,6 +33,8 @@ pub struct Named<'a> {
     pub upstreams: &'a [Arc<Upstream>],
     pub limits: &'a [RuleSpec],
     pub headers: &'a Headers,
+    /// Who may ask about routes that other proxies serve.
+    pub askers: Option<&'a Askers>,
 }
 
 /// A route as written, before the names that all routes reserve are known.
@@ -70,7 +73,7 @@ pub fn read(root: &mut Table<'_>, profiles: &[Profile], named: &Named<'_>) -> Ro
     for section in sections {
         section.finish();
     }
-    add_endpoints(root, profiles, named.limits, &mut table);
+    add_endpoints(root, profiles, named, &mut table);
     table
 }
 
@@ -80,7 +83,8 @@ fn reserve(drafts: &mut [(Draft, usize)], headers: &Headers) {
     let plans = drafts
         .iter()
         .filter_map(|(draft, _)| match &draft.route.target {
-            Target::Upstream(forwarding) => Some(&forwarding.headers),
+            Target::Upstream(forwarding) => Some(&forwarding.introduction.headers),
+            Target::Elsewhere(introduction) => Some(&introduction.headers),
             Target::Endpoint(_) => None,
         });
     let mut owned: Vec<HeaderName> = plans.flat_map(HeaderPlan::owned).collect();
@@ -89,7 +93,10 @@ fn reserve(drafts: &mut [(Draft, usize)], headers: &Headers) {
     owned.extend(headers.assertion.iter().map(|(name, _)| name.clone()));
     for (draft, _) in drafts {
         if let Target::Upstream(forwarding) = &mut draft.route.target {
-            forwarding.headers.reserve(owned.iter().cloned());
+            forwarding
+                .introduction
+                .headers
+                .reserve(owned.iter().cloned());
         }
     }
 }
@@ -97,14 +104,15 @@ fn reserve(drafts: &mut [(Draft, usize)], headers: &Headers) {
 fn add_endpoints(
     root: &Table<'_>,
     profiles: &[Profile],
-    rules: &[RuleSpec],
+    named: &Named<'_>,
     table: &mut RouteTable,
 ) {
     let of_profiles = profiles
         .iter()
         .flat_map(|profile| profile.endpoints().iter().copied());
-    for endpoint in of_profiles.chain([Endpoint::Jwks]) {
-        let route = Arc::new(endpoint_route(endpoint, rules));
+    let verify = named.askers.map(|_| Endpoint::Verify);
+    for endpoint in of_profiles.chain([Endpoint::Jwks]).chain(verify) {
+        let route = Arc::new(endpoint_route(endpoint, named.limits));
         let methods = Methods::Only(endpoint.methods().to_vec());
         for path in endpoint.paths() {
             let Ok(path) = PathPattern::parse(path) else {
@@ -156,21 +164,24 @@ fn read_route(section: &mut Table<'_>, named: &Named<'_>) -> Option<Draft> {
         false => Methods::Any,
     };
     let name = section.optional::<String>("name");
-    let upstream = read_upstream(section, named);
     let policy = read_policy(section);
     let limits = read_limits(section, named.limits);
     let headers = named.headers.narrowed(section.table("headers"));
     let authorization = read_authorization(section);
-    let (rewrite, host) = (
-        read_rewrite(section),
-        section.or("upstream_host", HostHeader::Preserve),
-    );
     let errors = section.or("errors", Shape::Native);
     let tokens = read_token_places(section);
     let max_body = section.or("max_body", DEFAULT_MAX_BODY).0;
     let encoded_slash = section.or("encoded_slash", EncodedSlash::Refuse);
-    let first_byte = section.optional::<Duration>("timeout");
-    let (paths, upstream) = (paths?.0, upstream?);
+    let mut plan = HeaderPlan::stripping(Reserved::new(&headers.reserved));
+    plan.identity = headers.identity;
+    plan.secret = headers.secret;
+    plan.assertion = headers.assertion;
+    let introduction = Introduction {
+        authorization,
+        headers: plan,
+    };
+    let target = read_target(section, introduction, named);
+    let (paths, target) = (paths?.0, target?);
     let name = name.unwrap_or_else(|| default_name(&hosts, &paths));
     let place = |(host, path): (&HostPattern, &PathPattern)| Place {
         host: host.clone(),
@@ -181,21 +192,9 @@ fn read_route(section: &mut Table<'_>, named: &Named<'_>) -> Option<Draft> {
         .iter()
         .flat_map(|host| paths.iter().map(move |path| (host, path)));
     let places = pairs.map(place).collect();
-    let mut plan = HeaderPlan::stripping(Reserved::new(&headers.reserved));
-    plan.identity = headers.identity;
-    plan.secret = headers.secret;
-    plan.assertion = headers.assertion;
-    let forwarding = Forwarding {
-        upstream,
-        authorization,
-        headers: plan,
-        rewrite,
-        host,
-        first_byte,
-    };
     let route = Route {
         name: name.into(),
-        target: Target::Upstream(Box::new(forwarding)),
+        target,
         policy,
         limits,
         errors,
@@ -204,6 +203,38 @@ fn read_route(section: &mut Table<'_>, named: &Named<'_>) -> Option<Draft> {
         encoded_slash,
     };
     Some(Draft { places, route })
+}
+
+/// Where the route leads: to an upstream, or to another proxy that asks us first.
+fn read_target(
+    section: &mut Table<'_>,
+    introduction: Introduction,
+    named: &Named<'_>,
+) -> Option<Target> {
+    if section.or("verify_only", false) {
+        if section.has("upstream") {
+            let problem = "another proxy serves a route with `verify_only`: it has no `upstream`";
+            section.wrong("upstream", problem);
+        }
+        if named.askers.is_none() {
+            let help = "add [verify] with peers = [\"127.0.0.1\"]";
+            section.wrong_with_help("verify_only", "nobody may ask about this route", help);
+        }
+        return Some(Target::Elsewhere(Box::new(introduction)));
+    }
+    // Every key is asked for before the absence of one is given up on.
+    let upstream = read_upstream(section, named);
+    let rewrite = read_rewrite(section);
+    let host = section.or("upstream_host", HostHeader::Preserve);
+    let first_byte = section.optional::<Duration>("timeout");
+    let forwarding = Forwarding {
+        upstream: upstream?,
+        introduction,
+        rewrite,
+        host,
+        first_byte,
+    };
+    Some(Target::Upstream(Box::new(forwarding)))
 }
 
 fn read_upstream(section: &mut Table<'_>, named: &Named<'_>) -> Option<Arc<Upstream>> {

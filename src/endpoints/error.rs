@@ -5,6 +5,9 @@ use crate::authn::keys::SignError;
 /// Why an endpoint did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum EndpointError {
+    /// 403: only listed proxies may.
+    #[error("this address may not ask for verification")]
+    MayNotAsk,
     /// Unknown name, wrong password, or an account that is not active: one answer for all.
     #[error("the login name or the password is wrong")]
     LoginFailed,

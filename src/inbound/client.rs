@@ -83,12 +83,7 @@ impl TrustedProxies {
                 scheme: None,
             };
         }
-        let fields: Vec<_> = headers.get_all("x-forwarded-for").iter().collect();
-        let entries = fields
-            .iter()
-            .rev()
-            .flat_map(|field| field.as_bytes().rsplit(|b| *b == b','));
-        for entry in entries {
+        for entry in stated_backwards(headers) {
             let Some(address) = parse_entry(entry) else {
                 break;
             };
@@ -105,6 +100,18 @@ impl TrustedProxies {
         });
         Forwarded { client, scheme }
     }
+}
+
+/// The entries of `X-Forwarded-For`, the last first.
+fn stated_backwards(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
+    let fields: Vec<_> = headers.get_all("x-forwarded-for").iter().collect();
+    let backwards = fields.into_iter().rev();
+    backwards.flat_map(|field| field.as_bytes().rsplit(|b| *b == b','))
+}
+
+/// The address that the nearest proxy states, when it states one.
+pub(super) fn last_stated(headers: &HeaderMap) -> Option<ClientIp> {
+    stated_backwards(headers).next().and_then(parse_entry)
 }
 
 /// `203.0.113.7`, `203.0.113.7:4711`, `2001:db8::1`, `[2001:db8::1]:4711`.

@@ -7,7 +7,7 @@ use super::Gateway;
 use crate::access::AccessEntry;
 use crate::authn::Caller;
 use crate::body::Body;
-use crate::inbound::{Inbound, Peer, RequestId};
+use crate::inbound::{HandsOn, Inbound, Peer, RequestId};
 use crate::rejection::{Asked, Audience, Rejection};
 use crate::route::{Found, Route};
 use crate::snapshot::Snapshot;
@@ -35,6 +35,16 @@ impl Account {
                 at: gateway.services.clock.now(),
             },
         }
+    }
+
+    /// Another proxy asks about `req`, and hands so much of the answer on to its client.
+    pub(super) fn verifies(&mut self, req: &Inbound, hands_on: HandsOn) {
+        self.entry.verifies(req);
+        self.asked.audience = match hands_on {
+            HandsOn::Answer => Audience::of(&req.method, &req.headers),
+            // Nobody would ever see the page, or follow the redirect.
+            HandsOn::Verdict => Audience::Program,
+        };
     }
 
     pub(super) fn id(&self) -> RequestId {

@@ -1,7 +1,7 @@
 //! The last step: one of our own endpoints, or an upstream.
 
 use bytes::{Bytes, BytesMut};
-use http::{Response, StatusCode, header};
+use http::{HeaderValue, Response, StatusCode, header};
 use http_body_util::BodyExt as _;
 
 use super::Gateway;
@@ -31,6 +31,39 @@ impl Gateway {
                     .await
             }
             Target::Upstream(forwarding) => self.forward(req, (route, forwarding), &permit).await,
+            // It is served by another proxy, and not by us.
+            Target::Elsewhere(_) => Err(Rejection::NotFound),
+        }
+    }
+
+    /// Tells another proxy that its request may pass, and what its backend is to be told of the caller.
+    pub(super) fn vouch(
+        &self,
+        mut req: Inbound,
+        route: &Route,
+        permit: &Permit,
+    ) -> Result<Response<Body>, Rejection> {
+        let introduction = match &route.target {
+            Target::Upstream(forwarding) => Some(&forwarding.introduction),
+            Target::Elsewhere(introduction) => Some(&**introduction),
+            // What a client asks about through its proxy would be what we tell proxies only.
+            Target::Endpoint(Endpoint::Verify) => return Err(Rejection::NotFound),
+            Target::Endpoint(_) => None,
+        };
+        let mut res = Response::new(Body::Empty);
+        *res.status_mut() = StatusCode::NO_CONTENT;
+        if let Some(introduction) = introduction {
+            *res.headers_mut() = introduction.of(&mut req, permit, self.stamp())?;
+        }
+        let no_store = HeaderValue::from_static("no-store");
+        res.headers_mut().insert(header::CACHE_CONTROL, no_store);
+        Ok(res)
+    }
+
+    fn stamp(&self) -> Stamp<'_> {
+        Stamp {
+            cache: self.authenticator.cache(),
+            now: self.services.clock.now(),
         }
     }
 
@@ -70,11 +103,7 @@ impl Gateway {
     ) -> Result<Response<Body>, Rejection> {
         let (scheme, host) = (req.scheme, req.host.clone());
         let switches = req.upgrade.is_some();
-        let stamp = Stamp {
-            cache: self.authenticator.cache(),
-            now: self.services.clock.now(),
-        };
-        let outbound = Outbound::new(req, permit, (route, forwarding), stamp)?;
+        let outbound = Outbound::new(req, permit, (route, forwarding), self.stamp())?;
         let mapping = Mapping {
             scheme,
             host: &host,

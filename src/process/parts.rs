@@ -103,6 +103,7 @@ fn snapshot(config: Config, services: &Services) -> Snapshot {
         limits: Arc::new(services.limits.rules(&config.limits)),
         routes: config.routes,
         tokens: Arc::new(config.tokens),
+        askers: config.askers,
         trusted_proxies: TrustedProxies::new(config.server.trusted_proxies),
         upstreams: config.upstreams,
         default_shape: Shape::default(),

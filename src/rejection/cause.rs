@@ -129,6 +129,10 @@ fn limited(error: &Limited) -> Refusal {
 fn endpoint(error: &EndpointError) -> Refusal {
     match error {
         EndpointError::LoginFailed => Refusal::of(Reason::LoginFailed),
+        EndpointError::MayNotAsk => Refusal {
+            detail: Some(error.to_string()),
+            ..Refusal::of(Reason::Forbidden)
+        },
         // deletion and disabling end every session: who was there a moment ago learns no more
         EndpointError::NoAccount => Refusal::of(Reason::SessionEnded),
         EndpointError::Sign(_) | EndpointError::Reply(_) => Refusal::of(Reason::Internal),

@@ -8,6 +8,7 @@ pub mod config;
 pub mod gateway;
 pub mod ports;
 pub mod process;
+pub mod proxy;
 pub mod raw;
 pub mod received;
 pub mod redis;
