@@ -35,6 +35,7 @@ mod suite {
     mod paths;
     mod praisonai;
     mod refreshing;
+    mod storage;
     mod streaming;
     mod systemd;
     mod verification;

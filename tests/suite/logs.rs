@@ -45,6 +45,21 @@ async fn every_request_leaves_one_line_in_the_access_log() {
 }
 
 #[tokio::test]
+async fn a_request_whose_client_hung_up_has_its_line_too() {
+    let (upstream, mut exchanges) = Upstream::by_hand().await;
+    let gateway = Config::new().app(&upstream).start().await;
+    let mut raw = gateway.https().raw().await;
+    raw.write("GET /public/slow HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        .await;
+    let mut exchange = exchanges.next().await;
+    drop(raw);
+    exchange.abandoned().await;
+    let log = gateway.stop().await.log;
+    let line = log.lines().find(|line| line.contains("/public/slow"));
+    assert!(line.is_some_and(|line| line.contains("abandoned")), "{log}");
+}
+
+#[tokio::test]
 async fn no_secret_stands_in_any_log_even_at_trace() {
     let (refresh, access, log) = {
         let upstream = Upstream::echo().await;

@@ -157,6 +157,7 @@ async fn on_sigterm_what_is_under_way_is_finished_and_nothing_new_is_taken() {
     let waiting = [exchanges.next().await, exchanges.next().await];
     gateway.process().signal("TERM");
     gateway.notice("STOPPING=1").await;
+    gateway.admin().get("/readyz").send().await.expect(503);
     for exchange in waiting {
         exchange.answer(response(200, "whole"));
     }

@@ -327,3 +327,24 @@ async fn http2_targets_are_held_to_the_same_form() {
     gateway.h2().get("/%70ublic/a").send().await.expect(200);
     assert_eq!(upstream.last().target, "/public/a");
 }
+
+#[tokio::test]
+async fn over_http2_a_host_that_differs_from_the_authority_is_refused() {
+    let (upstream, gateway) = app().await;
+    gateway
+        .h2()
+        .get("/public/a")
+        .header("host", "other.test")
+        .send()
+        .await
+        .expect(400);
+    let same = gateway.h2().authority();
+    gateway
+        .h2()
+        .get("/public/a")
+        .header("host", same)
+        .send()
+        .await
+        .expect(200);
+    assert_eq!(upstream.received().len(), 1);
+}
