@@ -16,7 +16,9 @@ use crate::clock::Timestamp;
 use crate::inbound::ClientIp;
 use crate::secret::Secret;
 
-const T0: Timestamp = Timestamp::from_seconds(1_800_000_000);
+pub(super) use sessions::{is_successor, rotate};
+
+pub(super) const T0: Timestamp = Timestamp::from_seconds(1_800_000_000);
 const IDLE: Duration = Duration::from_secs(3600);
 const GRACE: Duration = Duration::from_secs(10);
 
@@ -43,7 +45,7 @@ pub async fn run<F: Future<Output = (Store, G)>, G>(fresh: impl Fn() -> F) {
     accounts::the_schemes_of_passwords_are_those_in_use(store()).await;
 }
 
-fn account(email: &str) -> Account {
+pub(super) fn account(email: &str) -> Account {
     let email = EmailAddress::parse(email).unwrap();
     Account {
         id: AccountId::random(),
@@ -87,7 +89,7 @@ fn entry(event: Event, account: AccountId) -> Entry {
     }
 }
 
-fn ending(at: Timestamp) -> Ending {
+pub(super) fn ending(at: Timestamp) -> Ending {
     Ending {
         at,
         forget_at: at + 24 * IDLE,
@@ -95,7 +97,7 @@ fn ending(at: Timestamp) -> Ending {
     }
 }
 
-async fn create(store: &Store, account: &Account) -> Created {
+pub(super) async fn create(store: &Store, account: &Account) -> Created {
     let create = CreateAccount {
         account: account.clone(),
         password: hash("first"),
@@ -104,13 +106,13 @@ async fn create(store: &Store, account: &Account) -> Created {
     store.commit(create).await.unwrap()
 }
 
-async fn created(store: &Store, email: &str) -> Account {
+pub(super) async fn created(store: &Store, email: &str) -> Account {
     let account = account(email);
     assert_eq!(create(store, &account).await, Created::Done);
     account
 }
 
-async fn opened(store: &Store, account: &Account) -> SessionId {
+pub(super) async fn opened(store: &Store, account: &Account) -> SessionId {
     let id = SessionId::random();
     let open = OpenSession {
         session: NewSession {

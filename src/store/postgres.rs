@@ -25,8 +25,9 @@ pub use settings::{Authorities, Encryption, NotAnAddress, PostgresAddress, Postg
 
 /// The oldest release that can say what became of a transaction (`pg_xact_status(xid8)`).
 const OLDEST: i32 = 130_000;
-/// Between two attempts to reach a server that is away.
+/// Between two attempts to reach a server that is away, and one that may be just restarting.
 const PAUSE: Duration = Duration::from_millis(500);
+const RETRY: Duration = Duration::from_millis(50);
 /// How long a connection that goes back to the pool may take to say that it is well.
 const RETURN: Duration = Duration::from_secs(5);
 
@@ -37,6 +38,7 @@ pub struct PostgresStore {
     commits: Arc<Semaphore>,
     /// Set when no connection could be had in time, until one can: meanwhile nobody waits.
     away: Arc<AtomicBool>,
+    connect_bound: Duration,
     answer_bound: Duration,
 }
 
@@ -71,6 +73,7 @@ impl PostgresStore {
             pool,
             commits: commit::room(),
             away: Arc::new(AtomicBool::new(false)),
+            connect_bound: settings.connect_timeout,
             answer_bound: settings.answer_bound(),
         })
     }
@@ -85,13 +88,22 @@ impl PostgresStore {
         if self.away.load(Ordering::Relaxed) {
             return Err(StoreError::from(sqlx::Error::PoolTimedOut));
         }
-        self.pool.acquire().await.map(Held::new).map_err(|error| {
-            let error = StoreError::from(error);
-            if let StoreError::Away(_) = error {
-                self.note_away();
-            }
-            error
+        let acquired = tokio::time::timeout(self.connect_bound, self.acquire()).await;
+        acquired.unwrap_or_else(|_| {
+            self.note_away();
+            Err(StoreError::from(sqlx::Error::PoolTimedOut))
         })
+    }
+
+    /// Waits for a connection as long as the server may be just restarting.
+    async fn acquire(&self) -> Result<Held, StoreError> {
+        loop {
+            match self.pool.acquire().await {
+                Ok(connection) => return Ok(Held::new(connection)),
+                Err(error) if is_away(&error) => tokio::time::sleep(RETRY).await,
+                Err(error) => return Err(StoreError::from(error)),
+            }
+        }
     }
 
     /// How long an answer of the server is waited for.

@@ -2,7 +2,7 @@
 
 use super::*;
 
-pub(super) async fn rotate(
+pub(in crate::store) async fn rotate(
     store: &Store,
     session: SessionId,
     counter: u64,
@@ -19,7 +19,7 @@ pub(super) async fn rotate(
     store.commit(rotate).await.unwrap()
 }
 
-pub(super) fn is_successor(rotation: &Rotation) -> bool {
+pub(in crate::store) fn is_successor(rotation: &Rotation) -> bool {
     matches!(rotation, Rotation::Successor { .. })
 }
 
