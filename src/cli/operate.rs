@@ -12,7 +12,6 @@ use crate::config::OperatorConfig;
 /// Has `command` carried out by the gateway that serves the admin socket; when none does, in the
 /// database, which a gateway on the same database notices within a second.
 pub(super) fn operate(config: &Path, command: UserCommand) -> Result<UserAnswer, Failure> {
-    let config = OperatorConfig::load(config)?;
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()
@@ -21,14 +20,15 @@ pub(super) fn operate(config: &Path, command: UserCommand) -> Result<UserAnswer,
         .block_on(carry_out(config, command))
 }
 
-async fn carry_out(config: OperatorConfig, command: UserCommand) -> Result<UserAnswer, Failure> {
-    if let Some(socket) = &config.socket {
-        match client::command(socket, &command).await {
+async fn carry_out(config: &Path, command: UserCommand) -> Result<UserAnswer, Failure> {
+    if let Some(socket) = OperatorConfig::socket(config)? {
+        match client::command(&socket, &command).await {
             Ok(answer) => return Ok(answer),
             Err(ClientError::Absent) => {}
             Err(error) => return Err(Failure::other(&error)),
         }
     }
+    let config = OperatorConfig::load(config)?;
     let accounts = Accounts::open(&config.settings, config.rules, Clock::system())
         .await
         .map_err(|error| Failure::other(&error))?;

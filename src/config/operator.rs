@@ -10,39 +10,50 @@ use crate::config::{LoadError, Table, accounts, reader};
 /// allowed to, and so does not know how long a revocation must be kept.
 const LONGEST_TOKEN: Duration = Duration::from_secs(401 * 24 * 60 * 60);
 
-/// Where accounts can be operated on: by the gateway that serves `socket`, or in the database.
+/// Where accounts can be operated on when no gateway runs: in the database.
 pub struct OperatorConfig {
-    pub socket: Option<PathBuf>,
     pub settings: Settings,
     pub rules: Rules,
 }
 
 impl OperatorConfig {
-    /// Reads `[server] admin_socket`, `[accounts]` and `[passwords]` of the file at `path`, and
-    /// nothing else: secrets that are credentials of the service are out of a command's reach.
+    /// The socket of the gateway that runs by the file at `path`. Nothing else of it is read: what
+    /// the gateway does needs no secret here.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be read, or the key is wrong.
+    pub fn socket(path: &Path) -> Result<Option<PathBuf>, LoadError> {
+        let read = |mut root: Table<'_>| {
+            let server = root.table("server");
+            Some(server.and_then(|mut server| server.optional::<PathBuf>("admin_socket")))
+        };
+        Ok(reader::read(path, &text_of(path)?, read)?)
+    }
+
+    /// Reads `[accounts]` and `[passwords]` of the file at `path`, and nothing else: secrets that
+    /// are credentials of the service are out of a command's reach.
     ///
     /// # Errors
     ///
     /// Everything that is wrong with these sections, at once.
     pub fn load(path: &Path) -> Result<Self, LoadError> {
-        let text = std::fs::read_to_string(path).map_err(|source| LoadError::Unreadable {
-            path: path.to_owned(),
-            source,
-        })?;
-        Ok(reader::read(path, &text, Self::read)?)
+        let read = |mut root: Table<'_>| {
+            let section = accounts::read(&mut root, LONGEST_TOKEN);
+            Some(Self {
+                settings: section.settings,
+                rules: section.rules,
+            })
+        };
+        Ok(reader::read(path, &text_of(path)?, read)?)
     }
+}
 
-    fn read(mut root: Table<'_>) -> Option<Self> {
-        let socket = root
-            .table("server")
-            .and_then(|mut server| server.optional::<PathBuf>("admin_socket"));
-        let section = accounts::read(&mut root, LONGEST_TOKEN);
-        Some(Self {
-            socket,
-            settings: section.settings,
-            rules: section.rules,
-        })
-    }
+fn text_of(path: &Path) -> Result<String, LoadError> {
+    std::fs::read_to_string(path).map_err(|source| LoadError::Unreadable {
+        path: path.to_owned(),
+        source,
+    })
 }
 
 #[cfg(test)]
@@ -59,7 +70,8 @@ mod tests {
                     [[tokens.key]]\nid = \"k\"\nsecret = { credential = \"out-of-reach\" }\n";
         std::fs::write(&file, text).unwrap();
         let config = OperatorConfig::load(&file).unwrap();
-        assert_eq!(config.socket, Some(folder.path().join("a.sock")));
+        let socket = OperatorConfig::socket(&file).unwrap();
+        assert_eq!(socket, Some(folder.path().join("a.sock")));
         let file = folder.path().join("a.db");
         let database = config.settings.database;
         assert!(matches!(database, Database::Sqlite(path) if path == file));
