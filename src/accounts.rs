@@ -1,5 +1,6 @@
 //! People: accounts, their passwords and sessions. The store is behind [`crate::store`].
 
+mod api_key;
 mod attributes;
 pub mod audit;
 mod breached;
@@ -15,6 +16,7 @@ mod registration;
 mod revocation;
 mod ring;
 mod rules;
+mod service;
 mod session;
 mod sessions;
 #[cfg(test)]
@@ -28,6 +30,11 @@ use arc_swap::ArcSwap;
 use tokio::sync::Mutex;
 use tokio::time::MissedTickBehavior;
 
+pub use api_key::{
+    ApiKey, ApiKeyError, ApiKeyId, Binding, BindingError, BoundName, DeadKey, Holder, IssuedKey,
+    KeyForm, KeyHash, KeyOwner, KeyPrefix, KeyText, NewApiKey, NotAPrefix, OpenedKey, Scope,
+    ShownKey, WrittenBinding,
+};
 pub use attributes::{AttributeError, Attributes};
 pub use audit::{Actor, Audit, Event, Origin, Refusal};
 pub use breached::BreachedPasswords;
@@ -42,7 +49,8 @@ pub use password::{
 pub use registration::{NewAccount, RegisterError};
 pub use revocation::{Revocation, Revocations};
 pub use ring::Ring;
-pub use rules::{Registration, Rules, SessionRules};
+pub use rules::{ApiKeyRules, Registration, Rules, SessionRules};
+pub use service::{NotAServiceName, ServiceAccount, ServiceName};
 pub use session::{Device, NotASessionId, Opened, RefreshToken, Session, SessionId};
 pub use sessions::{OpenSessionError, RefreshError};
 pub use user::{Account, AccountId, NotARole, NotAnAccountId, Role, Status};
@@ -51,10 +59,13 @@ use failing::FailureTime;
 
 use crate::clock::{Clock, Timestamp};
 use crate::store::{Database, Ending, OpenError, Place, Revoked, Store, StoreError, Sweep};
+use api_key::KeyUses;
 
 /// How often the database is asked what other processes revoked: at most so much later a token
 /// that was revoked beside us is refused here.
 const FOLLOW: Duration = Duration::from_millis(500);
+/// How often the uses of keys are written that have gathered.
+const WRITE_USES: Duration = Duration::from_secs(10);
 /// How often what has expired is cleared away.
 const SWEEP: Duration = Duration::from_secs(3600);
 
@@ -63,6 +74,8 @@ const SWEEP: Duration = Duration::from_secs(3600);
 pub struct Settings {
     pub database: Database,
     pub hashing: HashSettings,
+    /// What the text of an API key begins with.
+    pub key_prefix: KeyPrefix,
 }
 
 /// The accounts. Clones share everything.
@@ -77,6 +90,8 @@ struct Shared {
     place: Mutex<Place>,
     refresh_ring: Ring,
     device_ring: Ring,
+    key_form: KeyForm,
+    key_uses: KeyUses,
     rules: ArcSwap<Rules>,
     clock: Clock,
     failing: FailureTime,
@@ -95,6 +110,11 @@ impl Accounts {
             place: Mutex::default(),
             refresh_ring: Ring::load(&store, "refresh", now).await?,
             device_ring: Ring::load(&store, "device", now).await?,
+            key_form: KeyForm::new(
+                settings.key_prefix.clone(),
+                Ring::load(&store, "api-key", now).await?,
+            ),
+            key_uses: KeyUses::default(),
             store,
             rules: ArcSwap::from_pointee(rules),
             clock,
@@ -109,7 +129,7 @@ impl Accounts {
     pub async fn follow(self) {
         let mut ticks = tokio::time::interval(FOLLOW);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut sweep_at = Duration::ZERO;
+        let (mut sweep_at, mut write_at) = (Duration::ZERO, Duration::ZERO);
         let mut is_away = false;
         loop {
             ticks.tick().await;
@@ -125,6 +145,10 @@ impl Accounts {
                     true
                 }
             };
+            if self.0.clock.steady() >= write_at {
+                write_at = self.0.clock.steady() + WRITE_USES;
+                self.write_key_uses().await;
+            }
             // A database that is away was told of above.
             drop(self.calibrate().await);
             if self.0.clock.steady() >= sweep_at {
@@ -136,6 +160,7 @@ impl Accounts {
 
     /// Makes the changes that are under way and closes the database.
     pub async fn close(&self) {
+        self.write_key_uses().await;
         self.0.store.close().await;
     }
 

@@ -5,11 +5,14 @@ mod api;
 pub mod client;
 mod connection;
 mod health;
+pub mod machines;
+mod operation;
 mod socket;
 mod status;
 pub mod users;
 
 pub use health::{Condition, Health, PartReport, Phase, Report};
+pub use operation::Operation;
 pub use socket::{AdminSocket, Operator, SocketError, SocketSettings};
 pub use status::serve_status;
 

@@ -1,6 +1,7 @@
 //! Who is calling: finds the credential of a request, verifies it, and names the caller.
 
 pub mod algorithm;
+pub mod api_key;
 pub mod cache;
 pub mod keys;
 pub mod minter;
@@ -13,20 +14,24 @@ mod places;
 
 use std::sync::Arc;
 
-use crate::accounts::Revocations;
+use tokio::runtime::Handle;
+
+use crate::accounts::{Accounts, Revocations};
 use crate::authz::Auth;
 use crate::clock::{Clock, Timestamp};
 use crate::inbound::Inbound;
-use crate::route::{Route, TokenPlaces};
+use crate::route::{CredentialKinds, Route, TokenPlaces};
 
+pub use api_key::{DEFAULT_KEY_HEADER, KeyError, KeyGrant};
 pub use cache::{CacheSize, TokenCache, TokenDigest};
 pub use minter::Minter;
 pub use rules::Tokens;
 pub use token::{AccessTokenClaims, Claims, Lifetimes, TokenError};
 
+use api_key::ApiKeys;
 use cache::Verified;
 use keys::{Key, Origin};
-use places::Shown;
+use places::{Authorized, Shown};
 
 /// The answer to "who is calling". Only the authenticator makes one.
 #[derive(Clone, Debug)]
@@ -45,7 +50,7 @@ pub struct Identity {
     pub(crate) token: TokenDigest,
 }
 
-/// What the caller showed. Wherever the token was, after authentication it stands in
+/// What the caller showed. Wherever a token was, after authentication it stands in
 /// `Authorization: Bearer` and nowhere else.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Credential {
@@ -56,9 +61,22 @@ pub enum Credential {
     Subprotocol(&'static str),
     /// A JWT from `?token=`, on a route that opts in.
     Query,
+    /// An API key, on a route that takes them. It goes no further.
+    ApiKey(Arc<KeyGrant>),
 }
 
-/// Why nobody could be named. Each is a 401, but for `Ambiguous` (400) and `Unavailable` (503).
+impl Credential {
+    /// What the caller's API key allows, when it is one.
+    pub fn grant(&self) -> Option<&KeyGrant> {
+        match self {
+            Credential::Bearer | Credential::Subprotocol(_) | Credential::Query => None,
+            Credential::ApiKey(grant) => Some(grant),
+        }
+    }
+}
+
+/// Why nobody could be named. Each is a 401, but for `Ambiguous` (400), `OtherRoute` (403) and
+/// `Unavailable` (503).
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum AuthnError {
     #[error("no credential")]
@@ -69,9 +87,17 @@ pub enum AuthnError {
     Token(#[source] TokenError),
     #[error("the session of this token has ended")]
     Revoked,
+    #[error("the API key was refused: {0}")]
+    ApiKey(#[source] KeyError),
+    #[error("the route does not take this kind of credential")]
+    Kind,
+    #[error("the API key is bound to other routes")]
+    OtherRoute,
     #[error("two different credentials in one request")]
     Ambiguous,
-    #[error("revocations have not been heard of for too long")]
+    /// The database is away: revocations have not been heard of for too long, or an API key
+    /// cannot be looked up.
+    #[error("the credential cannot be judged now")]
     Unavailable,
 }
 
@@ -82,16 +108,19 @@ impl AuthnError {
             AuthnError::Token(_)
             | AuthnError::Scheme
             | AuthnError::Ambiguous
+            | AuthnError::ApiKey(_)
+            | AuthnError::Kind
             | AuthnError::Revoked => true,
-            AuthnError::Missing | AuthnError::Unavailable => false,
+            AuthnError::Missing | AuthnError::OtherRoute | AuthnError::Unavailable => false,
         }
     }
 }
 
 /// Names the callers of one worker.
-#[derive(Debug)]
 pub struct Authenticator {
     cache: TokenCache,
+    /// `None`: no key is one of ours.
+    keys: Option<ApiKeys>,
     revocations: Revocations,
     clock: Clock,
 }
@@ -100,8 +129,19 @@ impl Authenticator {
     pub fn new(cache: CacheSize, revocations: Revocations, clock: Clock) -> Self {
         Self {
             cache: TokenCache::new(cache),
+            keys: None,
             revocations,
             clock,
+        }
+    }
+
+    /// The same, which also knows API keys. Look-ups run on `control`.
+    #[must_use]
+    pub fn with_api_keys(self, accounts: Accounts, control: Handle) -> Self {
+        let keys = ApiKeys::new(CacheSize::default(), accounts, control);
+        Self {
+            keys: Some(keys),
+            ..self
         }
     }
 
@@ -111,8 +151,10 @@ impl Authenticator {
     }
 
     /// Names the caller of `req`, as far as `route` asks. A token in a place that the route does
-    /// not read is taken out of the request, on public routes too.
-    pub fn authenticate(
+    /// not read is taken out of the request, on public routes too, and so is a key of ours.
+    ///
+    /// Waits only for a key that is not known yet, or was looked at long ago.
+    pub async fn authenticate(
         &self,
         req: &mut Inbound,
         route: &Route,
@@ -123,22 +165,65 @@ impl Authenticator {
             headers: &mut req.headers,
             path: &mut req.path,
         };
-        self.identify(shown, (route.policy.auth, route.tokens), tokens)
+        let asked = Asked {
+            auth: route.policy.auth,
+            kinds: route.credentials,
+            places: route.tokens,
+        };
+        let key = match self.identify(shown, asked, tokens)? {
+            Named::Caller(caller) => return Ok(caller),
+            Named::Key(key) => key,
+        };
+        let keys = self.keys.as_ref();
+        let keys = keys.ok_or(AuthnError::ApiKey(KeyError::Foreign))?;
+        let at = api_key::Use {
+            client: req.client,
+            route: &route.name,
+        };
+        let identity = keys.identify(&key, at, &self.clock).await?;
+        self.check_news(tokens)?;
+        Ok(Caller::Identified(identity))
     }
 
     fn identify(
         &self,
         mut shown: Shown<'_>,
-        (auth, places): (Auth, TokenPlaces),
+        asked: Asked,
         tokens: &Tokens,
-    ) -> Result<Caller, AuthnError> {
-        let elsewhere = shown.take_elsewhere(places);
-        let required = match auth {
-            Auth::None => return Ok(Caller::Anonymous),
+    ) -> Result<Named, AuthnError> {
+        let is_key = |text: &str| self.keys.as_ref().is_some_and(|keys| keys.begins(text));
+        let elsewhere = shown.take_elsewhere(asked.places);
+        let field = shown.take_key(&tokens.key_header, asked.kinds, is_key);
+        let required = match asked.auth {
+            Auth::None => return Ok(Named::Caller(Caller::Anonymous)),
             Auth::Optional => false,
             Auth::Required => true,
         };
-        let (claims, token, credential) = match (shown.bearer()?, elsewhere?) {
+        let (authorization, elsewhere, field) = (
+            shown.authorization(asked.kinds, is_key)?,
+            elsewhere?,
+            field?,
+        );
+        let (bearer, key) = match (authorization, field) {
+            (Some(Authorized::Bearer(_)), Some(_)) => return Err(AuthnError::Ambiguous),
+            (Some(Authorized::Bearer(bearer)), None) => (Some(bearer), None),
+            (Some(Authorized::Key(key)), Some(other)) if key != other => {
+                return Err(AuthnError::Ambiguous);
+            }
+            (Some(Authorized::Key(key)), _) => (None, Some(key)),
+            (None, field) => (None, field),
+        };
+        if let Some(key) = key {
+            return match (elsewhere, asked.kinds.api_key) {
+                (Some(_), _) => Err(AuthnError::Ambiguous),
+                (None, true) => Ok(Named::Key(key)),
+                (None, false) => Err(AuthnError::Kind),
+            };
+        }
+        if !asked.kinds.bearer && (bearer.is_some() || elsewhere.is_some()) {
+            return Err(AuthnError::Kind);
+        }
+        let (claims, token, credential) = match (bearer, elsewhere) {
             (Some(bearer), Some(other)) if bearer != other.token => {
                 return Err(AuthnError::Ambiguous);
             }
@@ -152,13 +237,13 @@ impl Authenticator {
                 (claims, token, other.credential)
             }
             (None, None) if required => return Err(AuthnError::Missing),
-            (None, None) => return Ok(Caller::Anonymous),
+            (None, None) => return Ok(Named::Caller(Caller::Anonymous)),
         };
-        Ok(Caller::Identified(Identity {
+        Ok(Named::Caller(Caller::Identified(Identity {
             claims,
             credential,
             token,
-        }))
+        })))
     }
 
     /// The claims of a token that is good now and whose session lives. What was verified before
@@ -189,10 +274,16 @@ impl Authenticator {
             }
             self.cache.remember(digest, known.in_generation(generation));
         }
-        if self.revocations.staleness() > tokens.max_staleness {
-            return Err(AuthnError::Unavailable);
-        }
+        self.check_news(tokens)?;
         Ok((known.claims, digest))
+    }
+
+    /// Nobody is believed who may have been revoked long ago.
+    fn check_news(&self, tokens: &Tokens) -> Result<(), AuthnError> {
+        match self.revocations.staleness() > tokens.max_staleness {
+            true => Err(AuthnError::Unavailable),
+            false => Ok(()),
+        }
     }
 
     fn is_revoked(&self, claims: &Claims, key: &Key) -> bool {
@@ -206,6 +297,21 @@ impl Authenticator {
         self.revocations
             .is_revoked(session, claims.subject(), issued_at)
     }
+}
+
+/// What a route asks of a request.
+#[derive(Clone, Copy)]
+struct Asked {
+    auth: Auth,
+    kinds: CredentialKinds,
+    places: TokenPlaces,
+}
+
+/// Who was named by a token or not at all; or the key by which somebody is to be named.
+#[derive(Debug)]
+enum Named {
+    Caller(Caller),
+    Key(String),
 }
 
 #[cfg(test)]

@@ -55,6 +55,9 @@ pub enum Denied {
     /// 403
     #[error("the claim `{0}` does not satisfy the route")]
     Claim(String),
+    /// 403: the limit that holds an API key back is gone, and the key must not go free.
+    #[error("the API key is bound to the limit `{0}`, which counts no callers here")]
+    Limit(String),
 }
 
 impl Policy {

@@ -1,5 +1,6 @@
 //! The command line: what can be asked of the program, and how it ends.
 
+mod api_key;
 mod cert;
 mod check;
 mod demo;
@@ -9,6 +10,7 @@ mod operate;
 mod output;
 mod password;
 mod run;
+mod service;
 mod user;
 
 use std::path::PathBuf;
@@ -38,6 +40,10 @@ enum Command {
     Check(ConfigFile),
     /// Show and change accounts, through the running gateway or in its database
     User(user::User),
+    /// Keys by which programs call, through the running gateway or in its database
+    ApiKey(api_key::ApiKey),
+    /// Service accounts: programs that call in their own name
+    Service(service::Service),
     /// Keys that sign tokens
     #[command(subcommand)]
     Key(key::Key),
@@ -70,6 +76,8 @@ pub fn main() -> ExitCode {
         Command::Demo(demo) => demo::run(&demo),
         Command::Check(ConfigFile { config }) => check::run(&config),
         Command::User(user) => user::run(user),
+        Command::ApiKey(key) => api_key::run(key),
+        Command::Service(service) => service::run(service),
         Command::Key(key) => key::run(&key),
         Command::Cert(cert) => cert::run(&cert),
     };

@@ -1,6 +1,7 @@
 //! The configuration file, from text to the program's own types.
 
 pub mod accounts;
+pub mod api_keys;
 pub mod database;
 pub mod diagnostic;
 pub mod headers;
@@ -96,9 +97,12 @@ impl Config {
             root.wrong_with_help("server", "an https listener needs a certificate", help);
         }
         let logs = log::Logs::read(root.table("log"));
-        let tokens = tokens::read(&mut root);
+        let mut tokens = tokens::read(&mut root);
         let longest_token = tokens.as_ref().map_or(Duration::ZERO, Tokens::longest_life);
         let accounts = accounts::read(&mut root, longest_token);
+        if let Some(tokens) = &mut tokens {
+            tokens.key_header = accounts.key_header.clone();
+        }
         let redis = redis::read(&mut root);
         let limits = limits::read(&mut root);
         let lockout = lockout::read(&mut root);

@@ -152,6 +152,25 @@ impl Limits {
         Ok(admitted)
     }
 
+    /// Charges the rule called `name` for a caller who is bound to it beside the route's own rules.
+    /// `None`: there is no such rule, or it does not count callers apart.
+    ///
+    /// # Errors
+    /// The rule is exceeded, or is strict and cannot be decided.
+    pub async fn admit_bound(
+        &self,
+        rules: &RuleSet,
+        name: &str,
+        keys: &LimitKeys<'_>,
+    ) -> Result<Option<Admitted>, Limited> {
+        let found = rules.find(name).and_then(|id| Some((id, rules.rule(id)?)));
+        let Some((id, rule)) = found.filter(|(_, rule)| rule.spec.keyed_on.identity) else {
+            return Ok(None);
+        };
+        let remaining = rule.charge(&self.keyring, keys).await?;
+        Ok(Some(rule.standing(id, remaining)))
+    }
+
     /// Charges the rules that count failed authentications; `keys` is [`LimitKeys::Client`].
     /// When one is used up, [`Limits::admit`] refuses.
     pub async fn charge_failure(&self, rules: &RuleSet, ids: &[RuleId], keys: &LimitKeys<'_>) {

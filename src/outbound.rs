@@ -95,7 +95,7 @@ impl Outbound {
         };
         let echo = match identity.map(|identity| &identity.credential) {
             Some(Credential::Subprotocol(carrier)) => Some(HeaderValue::from_static(carrier)),
-            Some(Credential::Bearer | Credential::Query) | None => None,
+            Some(Credential::Bearer | Credential::Query | Credential::ApiKey(_)) | None => None,
         };
         Ok(Self { request, echo })
     }
@@ -145,7 +145,11 @@ impl Authorization {
     ) -> Result<Option<HeaderValue>, SignError> {
         match (self, identity) {
             (_, None) | (Authorization::Strip, Some(_)) => Ok(None),
-            (Authorization::Forward, Some(_)) => Ok(shown),
+            (Authorization::Forward, Some(identity)) => match identity.credential {
+                Credential::Bearer | Credential::Subprotocol(_) | Credential::Query => Ok(shown),
+                // A backend could call with it wherever its owner may.
+                Credential::ApiKey(_) => Ok(None),
+            },
             (Authorization::Mint(minter), Some(identity)) => {
                 minter.header(identity, stamp.cache, stamp.now).map(Some)
             }

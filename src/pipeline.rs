@@ -12,7 +12,7 @@ use http::{Request, Response, header};
 use self::account::Account;
 use crate::access::Recorder;
 use crate::authn::{Authenticator, CacheSize, Caller};
-use crate::authz::Permit;
+use crate::authz::{Denied, Permit};
 use crate::body::Body;
 use crate::inbound::{Askers, ClientBody, Inbound, Malformed, PathError, Peer, RequestIds};
 use crate::limit::{Admitted, LimitKeys};
@@ -63,7 +63,8 @@ impl Gateway {
         let revocations = services.accounts.revocations().clone();
         let clock = services.clock.clone();
         Self {
-            authenticator: Authenticator::new(CacheSize::default(), revocations, clock),
+            authenticator: Authenticator::new(CacheSize::default(), revocations, clock)
+                .with_api_keys(services.accounts.clone(), services.control.clone()),
             services,
             current,
             pools: Pools::default(),
@@ -182,7 +183,8 @@ impl Gateway {
     ) -> Result<Caller, Rejection> {
         let outcome = self
             .authenticator
-            .authenticate(req, route, &snapshot.tokens);
+            .authenticate(req, route, &snapshot.tokens)
+            .await;
         if outcome
             .as_ref()
             .is_err_and(|error| error.is_refused_credential())
@@ -207,9 +209,11 @@ impl Gateway {
         route: &Route,
         caller: &Caller,
     ) -> Result<Admitted, Rejection> {
-        let identity = match caller {
-            Caller::Anonymous => None,
-            Caller::Identified(identity) => Some(identity.claims.subject()),
+        let (identity, grant) = match caller {
+            Caller::Anonymous => (None, None),
+            Caller::Identified(identity) => {
+                (Some(identity.claims.subject()), identity.credential.grant())
+            }
         };
         let client = req.client.network();
         let keys = LimitKeys::Caller {
@@ -217,11 +221,21 @@ impl Gateway {
             route: &route.name,
             identity,
         };
-        Ok(self
-            .services
-            .limits
-            .admit(&snapshot.limits, &route.limits, &keys)
-            .await?)
+        let limits = &self.services.limits;
+        let mut admitted = limits.admit(&snapshot.limits, &route.limits, &keys).await?;
+        for name in grant.into_iter().flat_map(|grant| &grant.limits) {
+            let keys = LimitKeys::Caller {
+                client,
+                route: &route.name,
+                identity: grant.map(|grant| &*grant.counted_as),
+            };
+            let bound = limits.admit_bound(&snapshot.limits, name.as_str(), &keys);
+            let Some(standing) = bound.await? else {
+                return Err(Denied::Limit(name.as_str().to_owned()).into());
+            };
+            admitted = admitted.and(standing);
+        }
+        Ok(admitted)
     }
 }
 

@@ -7,6 +7,7 @@ mod signals;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::TcpListener;
@@ -25,6 +26,9 @@ use crate::telemetry::{Event, LogError, Metrics, ProgramLog};
 
 use self::parts::Parts;
 use self::signals::{Order, Signals};
+
+/// How long the end waits for the database to close.
+const CLOSE: Duration = Duration::from_secs(5);
 
 /// Why the gateway did not start.
 #[derive(Debug, thiserror::Error)]
@@ -207,6 +211,11 @@ impl Process {
         parts.health.enter(Phase::Draining);
         tracing::info!("draining");
         let drained = running.drain().await;
+        // What was noted in memory is written; a database that hangs does not hold the end up.
+        let closing = parts.services.accounts.close();
+        if tokio::time::timeout(CLOSE, closing).await.is_err() {
+            tracing::warn!("the database did not close in time");
+        }
         tracing::info!(?drained, "stopped");
     }
 }

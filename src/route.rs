@@ -26,6 +26,8 @@ pub struct Route {
     pub limits: Vec<RuleId>,
     /// How this route's refusals look.
     pub errors: Shape,
+    /// The kinds of credentials that this route takes.
+    pub credentials: CredentialKinds,
     /// Where, beside `Authorization`, this route takes a token from.
     pub tokens: TokenPlaces,
     /// Largest request body in bytes.
@@ -72,6 +74,25 @@ pub enum HostHeader {
     Set(http::HeaderValue),
 }
 
+/// Which kinds of credentials a route takes: API keys only where it says so, so that no endpoint of
+/// ours and no route from before can be reached with one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CredentialKinds {
+    /// An access token.
+    pub bearer: bool,
+    /// An API key: as Bearer, in Basic, or in the configured header.
+    pub api_key: bool,
+}
+
+impl Default for CredentialKinds {
+    fn default() -> Self {
+        Self {
+            bearer: true,
+            api_key: false,
+        }
+    }
+}
+
 /// The places that AgentFlow's clients use for a token.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TokenPlaces {
@@ -105,6 +126,7 @@ impl Route {
             },
             limits: Vec::new(),
             errors: Shape::Native,
+            credentials: CredentialKinds::default(),
             tokens: TokenPlaces::default(),
             max_body: 0,
             encoded_slash: EncodedSlash::Refuse,

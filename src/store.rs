@@ -2,6 +2,7 @@
 //! stands behind.
 
 mod accounts;
+mod api_keys;
 mod audit;
 mod change;
 #[cfg(test)]
@@ -10,6 +11,7 @@ mod postgres;
 mod revocations;
 mod ring_keys;
 mod rows;
+mod services;
 mod sessions;
 mod sql;
 mod sqlite;
@@ -22,9 +24,10 @@ use sql::{Reader, query};
 use sqlite::SqliteStore;
 
 pub use change::{
-    Change, CreateAccount, Created, Delete, EndSessions, Ending, KeepRingKey, NewSession,
-    OpenSession, Rehash, Revoked, Rotate, Rotation, SetAttributes, SetPassword, SetRoles,
-    SetStatus, Sweep, Which,
+    Change, CreateAccount, CreateApiKey, CreateService, Created, Delete, DeleteService,
+    EndSessions, Ending, KeepRingKey, KeyCreated, NewSession, NoteKeyUses, OpenSession, Rehash,
+    RevokeApiKey, Revoked, Rotate, RotateApiKey, Rotation, SetAttributes, SetPassword, SetRoles,
+    SetServiceRoles, SetServiceStatus, SetStatus, Sweep, Which,
 };
 pub use postgres::{Authorities, Encryption, NotAnAddress, PostgresAddress, PostgresSettings};
 pub use revocations::{Place, RevocationNews};

@@ -25,6 +25,7 @@ mod suite {
     mod listeners;
     mod lockouts;
     mod logs;
+    mod machines;
     mod odd_exchanges;
     mod operation;
     mod operators;

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::api_key::ApiKeyId;
 use super::session::SessionId;
 use super::user::{AccountId, Role, Status};
 use crate::inbound::ClientIp;
@@ -75,6 +76,11 @@ pub enum Event {
     /// Brought from another program, with this id.
     Imported,
     Deleted,
+    ServiceAdded,
+    ApiKeyCreated(ApiKeyId),
+    /// The old one and its successor.
+    ApiKeyRotated(ApiKeyId, ApiKeyId),
+    ApiKeyRevoked(ApiKeyId),
 }
 
 impl Event {
@@ -92,6 +98,10 @@ impl Event {
             Self::AttributesChanged(_) => "attributes_changed",
             Self::Imported => "imported",
             Self::Deleted => "deleted",
+            Self::ServiceAdded => "service_added",
+            Self::ApiKeyCreated(_) => "api_key_created",
+            Self::ApiKeyRotated(..) => "api_key_rotated",
+            Self::ApiKeyRevoked(_) => "api_key_revoked",
         }
     }
 
@@ -103,6 +113,8 @@ impl Event {
                 roles.iter().map(Role::as_str).collect::<Vec<_>>().join(",")
             }
             Self::AttributesChanged(names) => names.join(","),
+            Self::ApiKeyCreated(id) | Self::ApiKeyRevoked(id) => id.to_string(),
+            Self::ApiKeyRotated(old, new) => format!("{old} {new}"),
             Self::Registered
             | Self::Imported
             | Self::LoggedIn
@@ -110,7 +122,8 @@ impl Event {
             | Self::LoggedOutEverywhere
             | Self::RefreshReused
             | Self::PasswordChanged
-            | Self::Deleted => String::new(),
+            | Self::Deleted
+            | Self::ServiceAdded => String::new(),
         }
     }
 }

@@ -99,6 +99,17 @@ impl Revocations {
         }
     }
 
+    /// Up to when the subject's tokens without session were last revoked: it moves whenever the
+    /// subject loses something, so whoever remembers the subject looks again.
+    pub fn subject_until(&self, subject: &str) -> Option<Timestamp> {
+        let view = self.0.view.load();
+        [&view.recent, &*view.settled]
+            .iter()
+            .filter_map(|list| list.subjects.get(subject))
+            .map(|(until, _)| *until)
+            .max()
+    }
+
     /// How long ago the database was last read.
     pub fn staleness(&self) -> Duration {
         let heard = Duration::from_millis(self.0.heard.load(Ordering::Relaxed));

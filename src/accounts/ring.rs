@@ -11,6 +11,8 @@ use crate::store::{KeepRingKey, Store, StoreError};
 
 /// Octets of an HMAC-SHA-256.
 const TAG: usize = 32;
+/// Octets of a mark.
+const MARK: usize = 8;
 /// Longest text that is looked at, in octets.
 const MAX_TEXT: usize = 512;
 
@@ -41,10 +43,11 @@ impl Ring {
                 .await?;
             keys = store.ring_keys(ring).await?;
         }
-        Ok(Self::new(&keys))
+        Ok(Self::of(&keys))
     }
 
-    fn new(keys: &[(u8, Secret)]) -> Self {
+    /// A ring of these keys.
+    pub(super) fn of(keys: &[(u8, Secret)]) -> Self {
         let key = |secret: &Secret| hmac::Key::new(hmac::HMAC_SHA256, secret.expose());
         Self {
             keys: keys.iter().map(|(id, secret)| (*id, key(secret))).collect(),
@@ -61,6 +64,24 @@ impl Ring {
         let tag = hmac::sign(key, &sealed);
         sealed.extend_from_slice(tag.as_ref());
         Some(URL_SAFE_NO_PAD.encode(sealed))
+    }
+
+    /// The first octets of the tag of `message`, for a text that must be short. `None`: the ring
+    /// has no key.
+    pub(super) fn mark(&self, message: &[u8]) -> Option<[u8; MARK]> {
+        let (_, key) = self.keys.last()?;
+        hmac::sign(key, message).as_ref().first_chunk().copied()
+    }
+
+    /// Whether one of the ring's keys made this mark.
+    pub(super) fn has_marked(&self, message: &[u8], mark: [u8; MARK]) -> bool {
+        self.keys.iter().any(|(_, key)| {
+            let tag = hmac::sign(key, message);
+            let first = tag.as_ref().first_chunk::<MARK>();
+            first.is_some_and(|first| {
+                aws_lc_rs::constant_time::verify_slices_are_equal(first, &mark).is_ok()
+            })
+        })
     }
 
     /// The payload, if this ring sealed it.
@@ -88,7 +109,7 @@ mod tests {
             .iter()
             .map(|id| (*id, Secret::new(vec![*id; 32])))
             .collect();
-        Ring::new(&keys)
+        Ring::of(&keys)
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::api_key::Scope;
 use super::email::EmailAddress;
 use super::password::PasswordPolicy;
 use super::user::Role;
@@ -14,6 +15,31 @@ pub struct Rules {
     pub default_roles: Vec<Role>,
     pub passwords: PasswordPolicy,
     pub sessions: SessionRules,
+    pub api_keys: ApiKeyRules,
+}
+
+/// What users may do about API keys of their own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ApiKeyRules {
+    /// Whether they make keys at all.
+    pub self_service: bool,
+    /// The scopes that they may give to keys.
+    pub scopes: Vec<Scope>,
+    /// No key of theirs lives longer; one that says nothing lives so long.
+    pub longest: Duration,
+    /// Most keys of one user that are good at a time.
+    pub per_user: u32,
+}
+
+impl Default for ApiKeyRules {
+    fn default() -> Self {
+        Self {
+            self_service: true,
+            scopes: Vec::new(),
+            longest: Duration::from_secs(366 * 86_400),
+            per_user: 20,
+        }
+    }
 }
 
 /// Who may register.
@@ -70,6 +96,7 @@ impl Default for Rules {
             default_roles: Vec::new(),
             passwords: PasswordPolicy::preset_default(),
             sessions: SessionRules::default(),
+            api_keys: ApiKeyRules::default(),
         }
     }
 }

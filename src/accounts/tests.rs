@@ -71,6 +71,7 @@ async fn open(folder: &Path, rules: Rules, clock: &Clock, memory_kib: u32) -> Ac
             threads: NonZeroUsize::MIN,
             queue: NonZeroUsize::new(64).unwrap(),
         },
+        key_prefix: KeyPrefix::default(),
     };
     Accounts::open(&settings, rules, clock.clone())
         .await

@@ -1,4 +1,4 @@
-//! HTTP over the admin socket: `POST /users` with a command, answered in JSON.
+//! HTTP over the admin socket: `POST` with a command, answered in JSON.
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, StatusCode, header};
@@ -8,15 +8,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::accounts::{Accounts, Origin};
 use crate::admin::connection::{Answer, answer};
+use crate::admin::machines::MachineCommand;
+use crate::admin::operation::Operation;
 use crate::admin::socket::Operator;
-use crate::admin::users::{self, UserCommand, UserError};
+use crate::admin::users::{UserCommand, UserError};
 
 const JSON: &str = "application/json";
 /// Largest command in bytes.
 const MOST_BODY: usize = 64 * 1024;
-
-/// The one path of the socket.
-pub const USERS: &str = "/users";
 
 /// How a command that failed is answered.
 #[derive(Debug, Serialize, Deserialize)]
@@ -35,11 +34,12 @@ pub(super) async fn respond(
         let message = "this user may not change accounts";
         return failure(StatusCode::FORBIDDEN, "forbidden", message);
     };
-    if req.uri().path() != USERS {
+    let is_users = req.uri().path() == UserCommand::PATH;
+    if !is_users && req.uri().path() != MachineCommand::PATH {
         return failure(StatusCode::NOT_FOUND, "not_found", "try POST /users");
     }
     if req.method() != Method::POST {
-        let mut res = failure(StatusCode::METHOD_NOT_ALLOWED, "method", "try POST /users");
+        let mut res = failure(StatusCode::METHOD_NOT_ALLOWED, "method", "try POST");
         res.headers_mut()
             .insert(header::ALLOW, HeaderValue::from_static("POST"));
         return res;
@@ -47,7 +47,18 @@ pub(super) async fn respond(
     let Ok(body) = Limited::new(req.into_body(), MOST_BODY).collect().await else {
         return failure(StatusCode::BAD_REQUEST, "body", "the body cannot be read");
     };
-    let command = match serde_json::from_slice::<UserCommand>(&body.to_bytes()) {
+    let (body, origin) = (
+        body.to_bytes(),
+        Origin::operator(format!("uid {}", operator.uid)),
+    );
+    match is_users {
+        true => carry_out::<UserCommand>(&body, accounts, &origin).await,
+        false => carry_out::<MachineCommand>(&body, accounts, &origin).await,
+    }
+}
+
+async fn carry_out<O: Operation>(body: &[u8], accounts: &Accounts, origin: &Origin) -> Answer {
+    let command = match serde_json::from_slice::<O>(body) {
         Ok(command) => command,
         Err(error) => {
             // Where and of what kind, not the text: there may be a password in it.
@@ -60,8 +71,7 @@ pub(super) async fn respond(
             return failure(StatusCode::UNPROCESSABLE_ENTITY, "invalid", message);
         }
     };
-    let origin = Origin::operator(format!("uid {}", operator.uid));
-    match users::perform(accounts, &origin, command).await {
+    match command.perform(accounts, origin).await {
         Ok(done) => match serde_json::to_vec(&done) {
             Ok(body) => answer(StatusCode::OK, JSON, body),
             Err(error) => failure(
@@ -83,6 +93,9 @@ fn say(error: &UserError) {
         UserError::Hash(cause) => tracing::error!(%cause, "an operator's command failed"),
         UserError::Store(cause) => tracing::error!(%cause, "an operator's command failed"),
         UserError::Unknown
+        | UserError::UnknownService
+        | UserError::UnknownKey
+        | UserError::Key(_)
         | UserError::Invalid { .. }
         | UserError::Taken
         | UserError::Password(_) => {}

@@ -10,8 +10,8 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper_util::rt::TokioIo;
 use tokio::net::UnixStream;
 
-use crate::admin::api::{Failure, USERS};
-use crate::admin::users::{UserAnswer, UserCommand};
+use crate::admin::api::Failure;
+use crate::admin::operation::Operation;
 
 /// A gateway hashes within a second or two, or says that it is busy.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -41,7 +41,7 @@ pub enum ClientError {
 ///
 /// # Errors
 /// [`ClientError::Absent`] when no gateway runs: then the caller may open the database itself.
-pub async fn command(socket: &Path, command: &UserCommand) -> Result<UserAnswer, ClientError> {
+pub async fn command<O: Operation>(socket: &Path, command: &O) -> Result<O::Answer, ClientError> {
     let stream = match UnixStream::connect(socket).await {
         Ok(stream) => stream,
         Err(error) => {
@@ -56,9 +56,9 @@ pub async fn command(socket: &Path, command: &UserCommand) -> Result<UserAnswer,
         .unwrap_or(Err(ClientError::TimedOut))
 }
 
-async fn exchange(stream: UnixStream, command: &UserCommand) -> Result<UserAnswer, ClientError> {
+async fn exchange<O: Operation>(stream: UnixStream, command: &O) -> Result<O::Answer, ClientError> {
     let body = serde_json::to_vec(command).map_err(|e| ClientError::Answer(e.into()))?;
-    let mut req = Request::post(USERS)
+    let mut req = Request::post(O::PATH)
         .body(Full::new(Bytes::from(body)))
         .map_err(|e| ClientError::Answer(e.into()))?;
     req.headers_mut()

@@ -26,6 +26,7 @@ impl Bench {
                 cost: Cost::new(64, 1, 1).unwrap(),
                 ..HashSettings::default()
             },
+            key_prefix: crate::accounts::KeyPrefix::default(),
         };
         let accounts = Accounts::open(&settings, Rules::default(), Clock::system())
             .await

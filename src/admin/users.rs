@@ -5,9 +5,9 @@ use http::StatusCode;
 use serde::{Deserialize, Serialize};
 
 use crate::accounts::{
-    Account, AccountId, Accounts, DisplayName, EmailAddress, HashError, LoginName, NewAccount,
-    OperateError, Origin, PlainPassword, PolicyError, RegisterError, Role, Session, Status,
-    Username,
+    Account, AccountId, Accounts, ApiKeyError, DisplayName, EmailAddress, HashError, LoginName,
+    NewAccount, OperateError, Origin, PlainPassword, PolicyError, RegisterError, Role, Session,
+    Status, Username,
 };
 use crate::store::StoreError;
 
@@ -107,8 +107,15 @@ pub enum UserError {
     Unknown,
     #[error("{field}: {reason}")]
     Invalid { field: &'static str, reason: String },
-    #[error("the e-mail address or the username is taken")]
+    #[error("the name is taken")]
     Taken,
+    #[error("there is no such service account")]
+    UnknownService,
+    #[error("there is no such key")]
+    UnknownKey,
+    /// A key was not made or changed.
+    #[error(transparent)]
+    Key(ApiKeyError),
     #[error("the password may not be chosen: {0}")]
     Password(#[source] PolicyError),
     #[error("no password can be hashed now")]
@@ -186,6 +193,9 @@ impl UserError {
     pub const fn word(&self) -> &'static str {
         match self {
             UserError::Unknown => "unknown_user",
+            UserError::UnknownService => "unknown_service",
+            UserError::UnknownKey => "unknown_key",
+            UserError::Key(_) => "key_refused",
             UserError::Invalid { .. } => "invalid",
             UserError::Taken => "taken",
             UserError::Password(_) => "password_refused",
@@ -195,8 +205,12 @@ impl UserError {
 
     pub(super) const fn status(&self) -> StatusCode {
         match self {
-            UserError::Unknown => StatusCode::NOT_FOUND,
-            UserError::Invalid { .. } | UserError::Password(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            UserError::Unknown | UserError::UnknownService | UserError::UnknownKey => {
+                StatusCode::NOT_FOUND
+            }
+            UserError::Invalid { .. } | UserError::Password(_) | UserError::Key(_) => {
+                StatusCode::UNPROCESSABLE_ENTITY
+            }
             UserError::Taken => StatusCode::CONFLICT,
             UserError::Hash(_) | UserError::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
         }
@@ -206,6 +220,23 @@ impl UserError {
 impl From<StoreError> for UserError {
     fn from(error: StoreError) -> Self {
         UserError::Store(error)
+    }
+}
+
+impl From<ApiKeyError> for UserError {
+    fn from(error: ApiKeyError) -> Self {
+        match error {
+            ApiKeyError::Unknown => UserError::UnknownKey,
+            ApiKeyError::Store(store) => UserError::Store(store),
+            ApiKeyError::Dead(_)
+            | ApiKeyError::Owner
+            | ApiKeyError::Closed
+            | ApiKeyError::TooMany { .. }
+            | ApiKeyError::Scope(_)
+            | ApiKeyError::Limits
+            | ApiKeyError::TooLong { .. }
+            | ApiKeyError::Overlap => UserError::Key(error),
+        }
     }
 }
 
@@ -285,7 +316,7 @@ async fn answer_with(accounts: &Accounts, id: AccountId) -> Result<UserAnswer, U
     Ok(UserAnswer::User(UserView::of(&account)))
 }
 
-async fn find(accounts: &Accounts, user: &str) -> Result<Account, UserError> {
+pub(super) async fn find(accounts: &Accounts, user: &str) -> Result<Account, UserError> {
     let found = match AccountId::parse(user) {
         Ok(id) => accounts.find(id).await?,
         Err(_) => {
@@ -296,14 +327,14 @@ async fn find(accounts: &Accounts, user: &str) -> Result<Account, UserError> {
     found.ok_or(UserError::Unknown)
 }
 
-fn parse_roles(roles: &[String]) -> Result<Vec<Role>, UserError> {
+pub(super) fn parse_roles(roles: &[String]) -> Result<Vec<Role>, UserError> {
     roles
         .iter()
         .map(|role| read("roles", Role::parse(role)))
         .collect()
 }
 
-fn optional<T, E: std::error::Error>(
+pub(super) fn optional<T, E: std::error::Error>(
     field: &'static str,
     text: Option<String>,
     parse: impl FnOnce(&str) -> Result<T, E>,
@@ -311,7 +342,7 @@ fn optional<T, E: std::error::Error>(
     text.map(|text| read(field, parse(&text))).transpose()
 }
 
-fn read<T, E: std::error::Error>(
+pub(super) fn read<T, E: std::error::Error>(
     field: &'static str,
     parsed: Result<T, E>,
 ) -> Result<T, UserError> {

@@ -46,7 +46,8 @@ enum Form {
 pub(super) struct MinterId([u8; 32]);
 
 /// The claims of the caller that go on to an upstream as they are.
-const CARRIED: [&str; 5] = ["email", "name", "username", "role", "sid"];
+/// `scopes` are those of an API key: what it may not do, its token may not do either.
+const CARRIED: [&str; 6] = ["email", "name", "username", "role", "sid", "scopes"];
 
 #[derive(Serialize)]
 struct Written<'a> {

@@ -1,10 +1,13 @@
-//! Where a request carries a token: one place that every route reads, two that a route opts in to.
+//! Where a request carries a credential: one place that every route reads, and those that a route
+//! opts in to.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use http::header::{AUTHORIZATION, SEC_WEBSOCKET_PROTOCOL};
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::inbound::CleanPath;
-use crate::route::TokenPlaces;
+use crate::route::{CredentialKinds, TokenPlaces};
 
 use super::{AuthnError, Credential};
 
@@ -21,6 +24,14 @@ pub(super) struct Found {
     pub(super) credential: Credential,
 }
 
+/// What `Authorization` shows; nothing about it has been believed.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Authorized<'a> {
+    Bearer(&'a str),
+    /// A text that begins as keys of ours do, as Bearer or in Basic.
+    Key(String),
+}
+
 /// The parts of a request in which a token may stand.
 pub(super) struct Shown<'a> {
     pub(super) headers: &'a mut HeaderMap,
@@ -30,8 +41,13 @@ pub(super) struct Shown<'a> {
 }
 
 impl Shown<'_> {
-    /// The token of `Authorization: Bearer`. The scheme is read in any case (RFC 9110 §11.1).
-    pub(super) fn bearer(&self) -> Result<Option<&str>, AuthnError> {
+    /// What stands in `Authorization`. The scheme is read in any case (RFC 9110 §11.1). Basic is
+    /// read where API keys are taken, and for them only.
+    pub(super) fn authorization(
+        &self,
+        kinds: CredentialKinds,
+        is_key: impl Fn(&str) -> bool,
+    ) -> Result<Option<Authorized<'_>>, AuthnError> {
         let mut fields = self.headers.get_all(AUTHORIZATION).iter();
         let Some(field) = fields.next() else {
             return Ok(None);
@@ -40,12 +56,44 @@ impl Shown<'_> {
             return Err(AuthnError::Ambiguous);
         }
         let text = field.to_str().map_err(|_| AuthnError::Scheme)?;
-        let (scheme, token) = text.split_once(' ').ok_or(AuthnError::Scheme)?;
-        let token = token.trim_matches(' ');
-        if !scheme.eq_ignore_ascii_case("Bearer") || token.is_empty() || token.contains(' ') {
+        let (scheme, shown) = text.split_once(' ').ok_or(AuthnError::Scheme)?;
+        let shown = shown.trim_matches(' ');
+        if shown.is_empty() || shown.contains(' ') {
             return Err(AuthnError::Scheme);
         }
-        Ok(Some(token))
+        if scheme.eq_ignore_ascii_case("Basic") && kinds.api_key {
+            return basic(shown, is_key).map(Some);
+        }
+        if !scheme.eq_ignore_ascii_case("Bearer") {
+            return Err(AuthnError::Scheme);
+        }
+        Ok(Some(match is_key(shown) {
+            true => Authorized::Key(shown.to_owned()),
+            false => Authorized::Bearer(shown),
+        }))
+    }
+
+    /// Takes the field of API keys out of the request, where the route takes them. Elsewhere the
+    /// field is the backend's, but a key of ours does not go on.
+    pub(super) fn take_key(
+        &mut self,
+        name: &HeaderName,
+        kinds: CredentialKinds,
+        is_key: impl Fn(&str) -> bool,
+    ) -> Result<Option<String>, AuthnError> {
+        if !self.headers.contains_key(name) {
+            return Ok(None);
+        }
+        let fields = self.headers.get_all(name).iter();
+        let texts: Result<Vec<&str>, _> = fields.map(HeaderValue::to_str).collect();
+        let found = match (&texts, kinds.api_key) {
+            (Ok(texts), true) => only(texts.iter().map(|text| (*text).to_owned())),
+            (Err(_), true) => Err(AuthnError::Scheme),
+            (Ok(texts), false) if !texts.iter().any(|text| is_key(text)) => return Ok(None),
+            (Ok(_) | Err(_), false) => Ok(None),
+        };
+        self.headers.remove(name);
+        found
     }
 
     /// Puts a verified token where the rest of the gateway, and a backend, look for one.
@@ -75,6 +123,20 @@ impl Shown<'_> {
             (Some(one), Some(other)) if one.token == other.token => Ok(Some(one)),
             (Some(_), Some(_)) => Err(AuthnError::Ambiguous),
         }
+    }
+}
+
+/// A key as the password, whoever the user; or as the user, without a password (RFC 7617).
+fn basic<'a>(encoded: &str, is_key: impl Fn(&str) -> bool) -> Result<Authorized<'a>, AuthnError> {
+    let decoded = STANDARD.decode(encoded).ok();
+    let decoded = decoded.and_then(|bytes| String::from_utf8(bytes).ok());
+    let decoded = decoded.ok_or(AuthnError::Scheme)?;
+    let (user, password) = decoded.split_once(':').ok_or(AuthnError::Scheme)?;
+    match (is_key(user), is_key(password)) {
+        (true, true) if user != password => Err(AuthnError::Ambiguous),
+        (_, true) => Ok(Authorized::Key(password.to_owned())),
+        (true, false) if password.is_empty() => Ok(Authorized::Key(user.to_owned())),
+        (true | false, false) => Err(AuthnError::Scheme),
     }
 }
 

@@ -3,8 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::HeaderName;
+
 use crate::clock::Timestamp;
 
+use super::api_key::DEFAULT_KEY_HEADER;
 use super::jws::{self, Kind, Parts};
 use super::keys::{Fingerprint, Key, KeyRing, Origin, SignError};
 use super::minter::{self, Minter};
@@ -30,6 +33,8 @@ pub struct Tokens {
     pub lifetimes: Lifetimes,
     /// How long tokens are believed while no news of revocations comes.
     pub max_staleness: Duration,
+    /// Where an API key stands, beside `Authorization`, on routes that take keys.
+    pub key_header: HeaderName,
 }
 
 impl Tokens {
@@ -42,6 +47,7 @@ impl Tokens {
             leeway: DEFAULT_LEEWAY,
             lifetimes: Lifetimes::default(),
             max_staleness: DEFAULT_STALENESS,
+            key_header: DEFAULT_KEY_HEADER,
         }
     }
 

@@ -82,7 +82,19 @@ impl Bench {
             websocket: sent.websocket,
         };
         self.authenticator
-            .identify(shown, (auth, places), &self.tokens)
+            .identify(
+                shown,
+                Asked {
+                    auth,
+                    kinds: CredentialKinds::default(),
+                    places,
+                },
+                &self.tokens,
+            )
+            .map(|named| match named {
+                Named::Caller(caller) => caller,
+                Named::Key(key) => panic!("a key: {key}"),
+            })
     }
 
     fn verdict(&self, token: &str) -> Result<Caller, AuthnError> {
@@ -117,11 +129,15 @@ fn word(outcome: &Result<Caller, AuthnError>) -> &'static str {
             Credential::Bearer => "bearer",
             Credential::Subprotocol(_) => "subprotocol",
             Credential::Query => "query",
+            Credential::ApiKey(_) => "api-key",
         },
         Err(AuthnError::Missing) => "missing",
         Err(AuthnError::Scheme) => "scheme",
         Err(AuthnError::Token(_)) => "token",
         Err(AuthnError::Revoked) => "revoked",
+        Err(AuthnError::ApiKey(_)) => "refused key",
+        Err(AuthnError::Kind) => "kind",
+        Err(AuthnError::OtherRoute) => "other route",
         Err(AuthnError::Ambiguous) => "ambiguous",
         Err(AuthnError::Unavailable) => "unavailable",
     }

@@ -3,15 +3,15 @@
 use std::path::Path;
 
 use crate::accounts::{Accounts, Origin};
+use crate::admin::Operation;
 use crate::admin::client::{self, ClientError};
-use crate::admin::users::{self, UserAnswer, UserCommand};
 use crate::cli::failure::Failure;
 use crate::clock::Clock;
 use crate::config::OperatorConfig;
 
 /// Has `command` carried out by the gateway that serves the admin socket; when none does, in the
 /// database, which a gateway on the same database notices within a second.
-pub(super) fn operate(config: &Path, command: UserCommand) -> Result<UserAnswer, Failure> {
+pub(super) fn operate<O: Operation>(config: &Path, command: O) -> Result<O::Answer, Failure> {
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()
@@ -20,7 +20,7 @@ pub(super) fn operate(config: &Path, command: UserCommand) -> Result<UserAnswer,
         .block_on(carry_out(config, command))
 }
 
-async fn carry_out(config: &Path, command: UserCommand) -> Result<UserAnswer, Failure> {
+async fn carry_out<O: Operation>(config: &Path, command: O) -> Result<O::Answer, Failure> {
     if let Some(socket) = OperatorConfig::socket(config)? {
         match client::command(&socket, &command).await {
             Ok(answer) => return Ok(answer),
@@ -32,7 +32,9 @@ async fn carry_out(config: &Path, command: UserCommand) -> Result<UserAnswer, Fa
     let accounts = Accounts::open(&config.settings, config.rules, Clock::system())
         .await
         .map_err(|error| Failure::other(&error))?;
-    let done = users::perform(&accounts, &Origin::operator(whoami()), command).await;
+    let done = command
+        .perform(&accounts, &Origin::operator(whoami()))
+        .await;
     accounts.close().await;
     done.map_err(|error| Failure::other(&error))
 }

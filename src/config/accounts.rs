@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use http::HeaderName;
+
 use super::database::PostgresSection;
 use super::reader::{FromToml, Table, Value, Wrong};
-use super::{database, passwords};
+use super::{api_keys, database, passwords};
 use crate::accounts::{EmailAddress, Registration, Role, Rules, SessionRules, Settings};
 use crate::endpoints::Profile;
 use crate::store::Database;
@@ -21,12 +23,15 @@ pub struct AccountsSection {
     pub settings: Settings,
     pub rules: Rules,
     pub profiles: Vec<Profile>,
+    /// Where an API key stands, beside `Authorization`.
+    pub key_header: HeaderName,
 }
 
-/// Reads `[accounts]` and `[passwords]` of the file's root; every key has a default, and so has
+/// Reads `[accounts]`, `[passwords]` and `[api_keys]` of the file's root; every key has a default, and so has
 /// each section. `longest_token` is the longest life of any access token, leeway included.
 pub fn read(root: &mut Table<'_>, longest_token: Duration) -> AccountsSection {
     let passwords = passwords::read(root);
+    let api_keys = api_keys::read(root);
     let mut section = root.table("accounts");
     let mut written = section
         .as_mut()
@@ -39,14 +44,17 @@ pub fn read(root: &mut Table<'_>, longest_token: Duration) -> AccountsSection {
         settings: Settings {
             database: written.database,
             hashing: passwords.hashing,
+            key_prefix: api_keys.prefix,
         },
         rules: Rules {
             registration: written.registration,
             default_roles: written.roles,
             passwords: passwords.policy,
             sessions: written.sessions,
+            api_keys: api_keys.rules,
         },
         profiles: written.profiles,
+        key_header: api_keys.header,
     }
 }
 

@@ -130,7 +130,7 @@ fn read_assertion(mut table: Table<'_>, tokens: &Tokens) -> Option<(HeaderName, 
 }
 
 /// The name of a header that the gateway may set.
-struct FieldName(HeaderName);
+pub(super) struct FieldName(pub(super) HeaderName);
 
 impl FromToml for FieldName {
     const EXPECTED: &'static str = "a header name such as \"X-Gateway-Secret\"";

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use http::{HeaderName, Method};
 
-use self::words::{OneOrMore, Prefix, TokenPlace, WrittenAuthorization};
+use self::words::{CredentialKind, OneOrMore, Prefix, TokenPlace, WrittenAuthorization};
 use super::headers::Headers;
 use super::reader::{Table, Value, Wrong};
 use super::units::ByteSize;
@@ -20,8 +20,8 @@ use crate::limit::{RuleId, RuleSpec};
 use crate::outbound::{Authorization, HeaderPlan, Introduction, Reserved};
 use crate::rejection::Shape;
 use crate::route::{
-    EncodedSlash, Forwarding, HostHeader, HostPattern, Methods, PathPattern, Place, Rewrite, Route,
-    RouteTable, Target, TokenPlaces,
+    CredentialKinds, EncodedSlash, Forwarding, HostHeader, HostPattern, Methods, PathPattern,
+    Place, Rewrite, Route, RouteTable, Target, TokenPlaces,
 };
 use crate::upstream::Upstream;
 
@@ -148,6 +148,7 @@ fn endpoint_route(endpoint: Endpoint, rules: &[RuleSpec]) -> Route {
             .into_iter()
             .collect(),
         errors: endpoint.shape(),
+        credentials: CredentialKinds::default(),
         tokens: TokenPlaces::default(),
         max_body: endpoints::MAX_BODY,
         encoded_slash: EncodedSlash::Refuse,
@@ -169,6 +170,7 @@ fn read_route(section: &mut Table<'_>, named: &Named<'_>) -> Option<Draft> {
     let headers = named.headers.narrowed(section.table("headers"));
     let authorization = read_authorization(section);
     let errors = section.or("errors", Shape::Native);
+    let credentials = read_credentials(section, policy.auth);
     let tokens = read_token_places(section);
     let max_body = section.or("max_body", DEFAULT_MAX_BODY).0;
     let encoded_slash = section.or("encoded_slash", EncodedSlash::Refuse);
@@ -198,6 +200,7 @@ fn read_route(section: &mut Table<'_>, named: &Named<'_>) -> Option<Draft> {
         policy,
         limits,
         errors,
+        credentials,
         tokens,
         max_body,
         encoded_slash,
@@ -327,6 +330,29 @@ fn read_rewrite(section: &mut Table<'_>) -> Rewrite {
             to: to.map_or_else(String::new, |prefix| prefix.0),
         },
     }
+}
+
+fn read_credentials(section: &mut Table<'_>, auth: Auth) -> CredentialKinds {
+    if !section.has("credentials") {
+        return CredentialKinds::default();
+    }
+    let mut kinds = CredentialKinds {
+        bearer: false,
+        api_key: false,
+    };
+    for kind in section.list::<CredentialKind>("credentials") {
+        match kind {
+            CredentialKind::Bearer => kinds.bearer = true,
+            CredentialKind::ApiKey => kinds.api_key = true,
+        }
+    }
+    if auth == Auth::None {
+        let problem = "a route with `auth = \"none\"` looks at no credential";
+        section.wrong("credentials", problem);
+    } else if !kinds.bearer && !kinds.api_key {
+        section.wrong("credentials", "a route takes some kind of credential");
+    }
+    kinds
 }
 
 fn read_token_places(section: &mut Table<'_>) -> TokenPlaces {

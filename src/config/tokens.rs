@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::authn::algorithm::Algorithm;
 use crate::authn::keys::{Key, KeyFile, KeyId, KeyRing, KeyUse, Material, Origin};
 use crate::authn::rules::{DEFAULT_LEEWAY, DEFAULT_STALENESS};
-use crate::authn::{Lifetimes, Minter, Tokens, minter};
+use crate::authn::{DEFAULT_KEY_HEADER, Lifetimes, Minter, Tokens, minter};
 use crate::config::Table;
 use crate::config::units::ConfiguredSecret;
 use crate::secret::{self, Secret};
@@ -70,6 +70,7 @@ fn read_section(section: &mut Table<'_>) -> Option<Tokens> {
         leeway,
         lifetimes,
         max_staleness,
+        key_header: DEFAULT_KEY_HEADER,
         ring: ring(section, keys)?,
     })
 }

@@ -221,7 +221,8 @@ fn expected<T: FromToml>() -> Wrong {
     Wrong::Expected(T::EXPECTED.to_owned())
 }
 
-fn parse_duration(text: &str) -> Option<Duration> {
+/// Reads a duration as the configuration writes it.
+pub fn parse_duration(text: &str) -> Option<Duration> {
     let (number, unit) = split_unit(text)?;
     let millis = match unit {
         "ms" => 1,

@@ -6,10 +6,10 @@ use super::Rejection;
 use super::fault::{Fault, FieldFault, InvalidBody, Place};
 use super::refusal::{Connection, Quota, Reason, Refusal};
 use crate::accounts::{
-    ChangePasswordError, CheckError, HashError, OpenSessionError, PolicyError, RefreshError,
-    RegisterError,
+    ChangePasswordError, CheckError, DeadKey, HashError, OpenSessionError, PolicyError,
+    RefreshError, RegisterError,
 };
-use crate::authn::{AuthnError, TokenError};
+use crate::authn::{AuthnError, KeyError, TokenError};
 use crate::authz::Denied;
 use crate::endpoints::EndpointError;
 use crate::inbound::Malformed;
@@ -43,7 +43,9 @@ impl Rejection {
             },
             Rejection::Authn(error) => authn(error),
             Rejection::Denied(Denied::Anonymous(error)) => authn(error),
-            Rejection::Denied(Denied::Role | Denied::Claim(_)) => Refusal::of(Reason::Forbidden),
+            Rejection::Denied(Denied::Role | Denied::Claim(_) | Denied::Limit(_)) => {
+                Refusal::of(Reason::Forbidden)
+            }
             Rejection::Outbound(OutboundError::Rewrite(_)) => Refusal::of(Reason::Malformed),
             Rejection::Outbound(OutboundError::Mint(_)) => Refusal::of(Reason::Internal),
             Rejection::Upstream(error) => upstream(error),
@@ -94,6 +96,24 @@ fn authn(error: &AuthnError) -> Refusal {
             | TokenError::Audience
             | TokenError::Retired,
         ) => Refusal::of(Reason::TokenInvalid),
+        // An expired key says so: its owner must know what to do. Nothing else is told apart.
+        AuthnError::ApiKey(KeyError::Dead(DeadKey::Expired)) => Refusal {
+            detail: Some(String::from("The API key has expired")),
+            ..Refusal::of(Reason::TokenExpired)
+        },
+        AuthnError::ApiKey(
+            KeyError::Foreign
+            | KeyError::Network
+            | KeyError::Dead(DeadKey::Unknown | DeadKey::Revoked | DeadKey::Owner),
+        ) => Refusal {
+            detail: Some(String::from("The API key is invalid")),
+            ..Refusal::of(Reason::TokenInvalid)
+        },
+        AuthnError::Kind => Refusal {
+            detail: Some(String::from("This kind of credential is not taken here")),
+            ..Refusal::of(Reason::CredentialMalformed)
+        },
+        AuthnError::OtherRoute => Refusal::of(Reason::Forbidden),
         AuthnError::Revoked => Refusal::of(Reason::SessionEnded),
         AuthnError::Ambiguous => Refusal::of(Reason::CredentialsAmbiguous),
         AuthnError::Unavailable => Refusal::of(Reason::Unavailable).after(AWAY),

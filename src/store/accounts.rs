@@ -1,9 +1,9 @@
 //! Accounts and their login names in the database.
 
 use super::sql::{Connection, Row, query};
-use super::{Change, Store, audit, rows, sessions};
+use super::{Change, Store, api_keys, audit, rows, sessions};
 use crate::accounts::audit::{Entry, Event};
-use crate::accounts::{Account, AccountId, LoginName, PasswordHash, Role, Status};
+use crate::accounts::{Account, AccountId, KeyOwner, LoginName, PasswordHash, Role, Status};
 use crate::clock::Timestamp;
 use crate::store::StoreError;
 use crate::store::change::{
@@ -293,6 +293,7 @@ impl Change for Delete {
             .bind(self.account.to_string())
             .execute(&mut *connection)
             .await?;
+        api_keys::delete_all(connection, KeyOwner::User(self.account)).await?;
         note(connection, self.account, Event::Deleted, &self.ending).await?;
         let revoked = sessions::end(connection, self.account, Which::All, &self.ending).await?;
         // Where somebody was and with what: personal data.

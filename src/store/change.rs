@@ -1,5 +1,7 @@
 //! The changes that a store can make, each as one whole, and what comes of them.
 
+mod machine;
+
 use std::time::Duration;
 
 use crate::accounts::audit::{Entry, Origin};
@@ -23,6 +25,11 @@ pub trait Change: Send + Sync + 'static {
         connection: &mut Connection<'_>,
     ) -> impl Future<Output = Result<Self::Output, StoreError>> + Send;
 }
+
+pub use machine::{
+    CreateApiKey, CreateService, DeleteService, KeyCreated, NoteKeyUses, RevokeApiKey,
+    RotateApiKey, SetServiceRoles, SetServiceStatus,
+};
 
 /// Adds an account.
 #[derive(Clone, Debug)]
@@ -185,7 +192,7 @@ pub struct KeepRingKey {
     pub at: Timestamp,
 }
 
-/// Forgets sessions that expired before `sessions_before`, and revocations that expired before
+/// Forgets sessions and keys that ended before `sessions_before`, and revocations that expired before
 /// `now`. Answers how many rows went.
 #[derive(Clone, Debug)]
 pub struct Sweep {

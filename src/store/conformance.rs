@@ -1,6 +1,7 @@
 //! What every store must do: one suite, run against each of them.
 
 mod accounts;
+mod machines;
 mod sessions;
 
 use std::net::{IpAddr, Ipv4Addr};
@@ -25,7 +26,7 @@ const GRACE: Duration = Duration::from_secs(10);
 /// Runs the suite against stores that are empty: `fresh` gives a new one each time.
 pub async fn run<F: Future<Output = (Store, G)>, G>(fresh: impl Fn() -> F) {
     let mut stores = Vec::new();
-    for _ in 0..12 {
+    for _ in 0..19 {
         stores.push(fresh().await);
     }
     let mut stores = stores.iter().map(|(store, _)| store);
@@ -43,6 +44,13 @@ pub async fn run<F: Future<Output = (Store, G)>, G>(fresh: impl Fn() -> F) {
     sessions::what_has_expired_is_swept_away(store()).await;
     accounts::attributes_are_set_and_a_lost_one_ends_the_sessions(store()).await;
     accounts::the_schemes_of_passwords_are_those_in_use(store()).await;
+    machines::a_key_is_kept_whole_and_found_by_its_id(store()).await;
+    machines::a_key_needs_an_active_owner_and_is_one_of_so_many(store()).await;
+    machines::a_revoked_key_is_news_once(store()).await;
+    machines::a_rotated_key_ends_after_its_overlap(store()).await;
+    machines::uses_are_noted_an_hour_apart(store()).await;
+    machines::a_service_changes_and_goes_with_its_keys(store()).await;
+    machines::keys_go_with_their_user_and_when_they_are_long_dead(store()).await;
 }
 
 pub(super) fn account(email: &str) -> Account {

@@ -121,10 +121,14 @@ impl Change for Sweep {
             .bind(self.sessions_before.millis())
             .execute(&mut *connection)
             .await?;
+        let keys = query("DELETE FROM api_keys WHERE revoked_at < $1 OR expires_at < $1")
+            .bind(self.sessions_before.millis())
+            .execute(&mut *connection)
+            .await?;
         let revocations = query("DELETE FROM revocations WHERE expires_at < $1")
             .bind(self.now.millis())
             .execute(&mut *connection)
             .await?;
-        Ok(sessions + revocations)
+        Ok(sessions + keys + revocations)
     }
 }

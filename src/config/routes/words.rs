@@ -20,6 +20,11 @@ pub(super) enum WrittenAuthorization {
     Mint,
 }
 
+pub(super) enum CredentialKind {
+    Bearer,
+    ApiKey,
+}
+
 pub(super) enum TokenPlace {
     Subprotocol,
     Query,
@@ -137,6 +142,18 @@ impl FromToml for WrittenAuthorization {
             Some("forward") => Ok(WrittenAuthorization::Forward),
             Some("strip") => Ok(WrittenAuthorization::Strip),
             Some("mint") => Ok(WrittenAuthorization::Mint),
+            Some(_) | None => Err(expected::<Self>()),
+        }
+    }
+}
+
+impl FromToml for CredentialKind {
+    const EXPECTED: &'static str = "\"bearer\" or \"api-key\"";
+
+    fn from_toml(value: &Value<'_>) -> Result<Self, Wrong> {
+        match value.as_str() {
+            Some("bearer") => Ok(CredentialKind::Bearer),
+            Some("api-key") => Ok(CredentialKind::ApiKey),
             Some(_) | None => Err(expected::<Self>()),
         }
     }

@@ -48,7 +48,11 @@ impl Gate {
             queue: NonZeroUsize::new(64).unwrap(),
         };
         let database = Database::Sqlite(folder.path().join("accounts.db"));
-        let settings = accounts::Settings { database, hashing };
+        let settings = accounts::Settings {
+            database,
+            hashing,
+            key_prefix: accounts::KeyPrefix::default(),
+        };
         let rules = Rules::default();
         let accounts = Accounts::open(&settings, rules, clock.clone())
             .await

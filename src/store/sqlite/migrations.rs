@@ -27,6 +27,7 @@ fn migrator() -> Migrator {
     let mut migrator = Migrator::with_migrations(vec![
         migration(1, "accounts", include_str!("0001_accounts.sql")),
         migration(2, "moving in", include_str!("0002_moving_in.sql")),
+        migration(3, "machines", include_str!("0003_machines.sql")),
     ]);
     migrator.set_ignore_missing(true);
     migrator

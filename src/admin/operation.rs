@@ -1,0 +1,46 @@
+//! A command that travels over the admin socket: users' and machines'.
+
+use std::future::Future;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::machines::{self, MachineAnswer, MachineCommand};
+use super::users::{self, UserAnswer, UserCommand, UserError};
+use crate::accounts::{Accounts, Origin};
+
+/// Something that an operator can have done.
+pub trait Operation: Serialize + DeserializeOwned + Send {
+    /// Where it is posted.
+    const PATH: &'static str;
+    type Answer: Serialize + DeserializeOwned;
+
+    /// Does it, in the name of `origin`, wholly or not at all.
+    fn perform(
+        self,
+        accounts: &Accounts,
+        origin: &Origin,
+    ) -> impl Future<Output = Result<Self::Answer, UserError>> + Send;
+}
+
+impl Operation for UserCommand {
+    const PATH: &'static str = "/users";
+    type Answer = UserAnswer;
+
+    async fn perform(self, accounts: &Accounts, origin: &Origin) -> Result<UserAnswer, UserError> {
+        users::perform(accounts, origin, self).await
+    }
+}
+
+impl Operation for MachineCommand {
+    const PATH: &'static str = "/machines";
+    type Answer = MachineAnswer;
+
+    async fn perform(
+        self,
+        accounts: &Accounts,
+        origin: &Origin,
+    ) -> Result<MachineAnswer, UserError> {
+        machines::perform(accounts, origin, self).await
+    }
+}

@@ -1,0 +1,65 @@
+//! What a key says of who calls with it: the claims that a token of its owner would have, and the
+//! key's own.
+
+use serde::Serialize;
+
+use crate::accounts::{Holder, OpenedKey, Role, WrittenBinding};
+use crate::authn::token::Claims;
+
+/// The last second of the year 9999: a key without end needs an `exp` like every claims set.
+const NEVER: i64 = 253_402_300_799;
+
+#[derive(Serialize)]
+struct Written<'a> {
+    sub: &'a str,
+    user_id: &'a str,
+    uuid: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    email: Option<&'a str>,
+    name: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    username: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    role: Option<&'a str>,
+    roles: Vec<&'a str>,
+    /// Absent without scopes: AgentFlow enforces an empty list.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    scopes: &'a [String],
+    exp: i64,
+    api_key: String,
+}
+
+/// The claims of an open key as JSON.
+pub(super) fn written(opened: &OpenedKey) -> Option<String> {
+    let key = &opened.key;
+    let sub = key.owner.id().to_string();
+    let (email, name, username) = match &opened.holder {
+        Holder::User(account) => (
+            Some(account.email.as_str()),
+            account.name.as_str(),
+            account.username.as_ref().map(|username| username.as_str()),
+        ),
+        Holder::Service(service) => (None, service.name.as_str(), None),
+    };
+    let roles: Vec<&str> = opened.holder.roles().iter().map(Role::as_str).collect();
+    let WrittenBinding { scopes, .. } = key.binding.written();
+    let written = Written {
+        sub: &sub,
+        user_id: &sub,
+        uuid: &sub,
+        email,
+        name,
+        username,
+        role: roles.first().copied(),
+        roles,
+        scopes: &scopes,
+        exp: key.expires_at.map_or(NEVER, |expires| expires.seconds()),
+        api_key: key.id.to_string(),
+    };
+    serde_json::to_string(&written).ok()
+}
+
+/// The claims that [`written`] wrote.
+pub(super) fn read(json: &str) -> Option<Claims> {
+    Claims::parse(json.as_bytes()).ok()
+}

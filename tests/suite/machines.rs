@@ -1,0 +1,456 @@
+//! Programs that call with API keys: what a key opens, and every way in which it does not.
+
+use base64::Engine as _;
+use serde_json::{Value, json};
+
+use super::accounts::{register, text};
+use super::harness::{Answer, Config, Gateway, Upstream, tokens, within};
+
+const ROUTES: &str = r#"
+    [[route]]
+    name = "app"
+    path = "/app/**"
+    upstream = "app"
+    credentials = ["bearer", "api-key"]
+    authorization = "forward"
+    [route.headers.identity]
+    x-user-id = "sub"
+    x-user-roles = "roles"
+    x-user-scopes = "scopes"
+
+    [[route]]
+    name = "keys"
+    path = "/keys/**"
+    upstream = "app"
+    credentials = ["api-key"]
+    auth = "optional"
+
+    [[route]]
+    name = "admin"
+    path = "/admin/**"
+    upstream = "app"
+    credentials = ["bearer", "api-key"]
+    roles = ["admin"]
+
+    [[route]]
+    name = "write"
+    path = "/write/**"
+    upstream = "app"
+    credentials = ["api-key"]
+    claims = { scopes = ["write"] }
+"#;
+
+fn config(upstream: &Upstream) -> Config {
+    Config::new()
+        .app(upstream)
+        .toml("[server]\nadmin_socket = \"admin.sock\"")
+        .toml(ROUTES)
+}
+
+async fn app() -> (Upstream, Gateway) {
+    let upstream = Upstream::echo().await;
+    let gateway = config(&upstream).start().await;
+    (upstream, gateway)
+}
+
+/// Runs a command and reads its JSON.
+#[track_caller]
+fn command(gateway: &Gateway, words: &str) -> Value {
+    let words: Vec<&str> = words.split(' ').chain(["--json"]).collect();
+    let output = gateway.command(&words);
+    assert!(
+        output.status.success(),
+        "{words:?}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+/// A new key: its text and its id.
+#[track_caller]
+fn create(gateway: &Gateway, more: &str) -> (String, String) {
+    let made = command(gateway, &format!("api-key create --name n {more}"));
+    let issued = &made["issued"];
+    (
+        text(issued, "secret").to_owned(),
+        text(&issued["key"], "id").to_owned(),
+    )
+}
+
+async fn get(gateway: &Gateway, path: &str, key: &str) -> Answer {
+    gateway.https().get(path).bearer(key).send().await
+}
+
+/// Waits until the gateway answers so.
+async fn becomes(gateway: &Gateway, path: &str, key: &str, status: u16) {
+    within("the gateway notices", async {
+        while get(gateway, path, key).await.status != status {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_key_calls_for_its_owner_as_bearer_in_basic_and_in_its_header() {
+    let (upstream, gateway) = app().await;
+    let ann = register(&gateway.https(), "ann@example.com").await;
+    let (key, _) = create(
+        &gateway,
+        "--user ann@example.com --scope read --scope write",
+    );
+    assert!(key.starts_with("pck_"), "{key}");
+    let basic = |text: String| {
+        let encoded = base64::engine::general_purpose::STANDARD.encode(text);
+        ("authorization", format!("Basic {encoded}"))
+    };
+    for (name, value) in [
+        ("authorization", format!("Bearer {key}")),
+        ("authorization", format!("bearer {key}")),
+        basic(format!("anybody:{key}")),
+        basic(format!("{key}:")),
+        ("x-api-key", key.clone()),
+        ("X-API-Key", key.clone()),
+    ] {
+        let call = gateway.https().get("/app/x").header(name, &value);
+        call.send().await.expect(200);
+        let seen = upstream.last();
+        let id = seen.header("x-user-id");
+        assert_eq!(id.as_deref(), ann["user"]["id"].as_str(), "{value}");
+        assert_eq!(seen.header("x-user-roles").as_deref(), Some("member"));
+        assert_eq!(seen.header("x-user-scopes").as_deref(), Some("read,write"));
+        // Not even where bearers are forwarded, and in no other header.
+        assert!(!format!("{seen:?}").contains(&key[5..]), "{seen:?}");
+    }
+}
+
+#[tokio::test]
+async fn no_route_takes_a_key_that_does_not_say_so() {
+    let (upstream, gateway) = app().await;
+    register(&gateway.https(), "ann@example.com").await;
+    let (key, _) = create(&gateway, "--user ann@example.com");
+    get(&gateway, "/app/x", &key).await.expect(200);
+    let before = upstream.received().len();
+    for path in ["/private", "/optional/x", "/auth/v1/me", "/api/v1/auth/me"] {
+        get(&gateway, path, &key).await.expect(401);
+    }
+    for (path, status) in [("/private", 401), ("/auth/v1/me", 401)] {
+        let call = gateway.https().get(path).header("x-api-key", &key);
+        call.send().await.expect(status);
+    }
+    assert_eq!(upstream.received().len(), before);
+    // Where credentials are not looked at, a key does not go on either.
+    let call = gateway.https().get("/public/x").header("x-api-key", &key);
+    call.bearer(&key).send().await.expect(200);
+    assert!(!format!("{:?}", upstream.last()).contains(&key[5..]));
+    // And where only keys are taken, a token is none.
+    let token = tokens::token("u-1");
+    get(&gateway, "/keys/x", &token).await.expect(401);
+    gateway.https().get("/keys/x").send().await.expect(200);
+    get(&gateway, "/keys/x", &key).await.expect(200);
+}
+
+#[tokio::test]
+async fn forged_truncated_oversized_and_foreign_keys_are_refused_alike() {
+    let (upstream, gateway) = app().await;
+    let (_backend, elsewhere) = app().await;
+    let mut made = Vec::new();
+    for gateway in [&gateway, &elsewhere] {
+        command(gateway, "service add ci");
+        made.push(create(gateway, "--service ci").0);
+    }
+    let [key, foreign] = [&made[0], &made[1]];
+    let mut forged = key.clone();
+    let last = if forged.ends_with('A') { 'B' } else { 'A' };
+    forged.pop();
+    forged.push(last);
+    let mut bodies = Vec::new();
+    for wrong in [
+        forged,
+        key[..key.len() - 1].to_owned(),
+        key[..20].to_owned(),
+        String::from("pck_"),
+        format!("{key}A"),
+        format!("{key}{}", "A".repeat(8000)),
+        key.replace("pck_", "pct_"),
+        foreign.clone(),
+    ] {
+        let answer = get(&gateway, "/app/x", &wrong).await.expect(401);
+        let challenge = answer.header("www-authenticate").unwrap();
+        assert!(challenge.starts_with("Bearer"), "{challenge}");
+        assert!(!answer.text().contains(&wrong));
+        bodies.push(answer.json()["code"].clone());
+        let call = gateway.https().get("/keys/x").header("x-api-key", &wrong);
+        call.send().await.expect(401);
+    }
+    assert!(bodies.iter().all(|code| code == "invalid_token"));
+    assert!(upstream.received().is_empty());
+    get(&gateway, "/app/x", key).await.expect(200);
+    get(&elsewhere, "/app/x", foreign).await.expect(200);
+}
+
+#[tokio::test]
+async fn two_credentials_in_one_request_are_no_request() {
+    let (upstream, gateway) = app().await;
+    command(&gateway, "service add ci");
+    let (one, _) = create(&gateway, "--service ci");
+    let (other, _) = create(&gateway, "--service ci");
+    let token = tokens::token("u-1");
+    let call = || gateway.https().get("/app/x");
+    for refused in [
+        call().bearer(&one).header("x-api-key", &other),
+        call().bearer(&token).header("x-api-key", &one),
+        call().header("x-api-key", &one).header("x-api-key", &other),
+        call().bearer(&one).bearer(&other),
+        call().bearer(&one).bearer(&token),
+    ] {
+        let answer = refused.send().await.expect(400);
+        assert_eq!(answer.json()["code"], "ambiguous_credentials");
+    }
+    assert!(upstream.received().is_empty());
+    let same = call().bearer(&one).header("x-api-key", &one);
+    same.send().await.expect(200);
+}
+
+#[tokio::test]
+async fn a_revoked_key_is_dead_at_once() {
+    let (_upstream, gateway) = app().await;
+    command(&gateway, "service add ci");
+    let (key, id) = create(&gateway, "--service ci");
+    let (other, _) = create(&gateway, "--service ci");
+    for _ in 0..3 {
+        get(&gateway, "/app/x", &key).await.expect(200);
+    }
+    command(&gateway, &format!("api-key revoke {id}"));
+    for _ in 0..3 {
+        get(&gateway, "/app/x", &key).await.expect(401);
+    }
+    get(&gateway, "/app/x", &other).await.expect(200);
+    let shown = command(&gateway, &format!("api-key show {id}"));
+    assert!(shown["key"]["revoked_at"].is_string(), "{shown}");
+    let again = gateway.stop().await.start().await;
+    get(&again, "/app/x", &key).await.expect(401);
+    get(&again, "/app/x", &other).await.expect(200);
+}
+
+#[tokio::test]
+async fn a_key_that_is_revoked_in_the_database_is_dead_within_moments() {
+    let upstream = Upstream::echo().await;
+    let gateway = Config::new().app(&upstream).toml(ROUTES).start().await;
+    command(&gateway, "service add ci");
+    let (key, id) = create(&gateway, "--service ci");
+    get(&gateway, "/app/x", &key).await.expect(200);
+    command(&gateway, &format!("api-key revoke {id}"));
+    becomes(&gateway, "/app/x", &key, 401).await;
+}
+
+#[tokio::test]
+async fn a_key_expires_and_says_so() {
+    let (_upstream, gateway) = app().await;
+    command(&gateway, "service add ci");
+    let (key, _) = create(&gateway, "--service ci --expires 2s");
+    get(&gateway, "/app/x", &key).await.expect(200);
+    becomes(&gateway, "/app/x", &key, 401).await;
+    let answer = get(&gateway, "/app/x", &key).await;
+    assert_eq!(answer.json()["code"], "expired_token");
+}
+
+#[tokio::test]
+async fn a_key_is_bound_to_networks_and_routes() {
+    let (upstream, gateway) = app().await;
+    command(&gateway, "service add ci");
+    let (here, _) = create(&gateway, "--service ci --network 127.0.0.0/8");
+    let (there, _) = create(
+        &gateway,
+        "--service ci --network 10.0.0.0/8 --network 2001:db8::/32",
+    );
+    let (one_route, _) = create(&gateway, "--service ci --route keys");
+    get(&gateway, "/app/x", &here).await.expect(200);
+    get(&gateway, "/keys/x", &one_route).await.expect(200);
+    let before = upstream.received().len();
+    get(&gateway, "/app/x", &there).await.expect(401);
+    get(&gateway, "/app/x", &one_route).await.expect(403);
+    assert_eq!(upstream.received().len(), before);
+}
+
+#[tokio::test]
+async fn a_key_has_a_budget_of_its_own_under_the_limit_that_it_is_bound_to() {
+    let upstream = Upstream::echo().await;
+    let gateway = config(&upstream)
+        .toml("[[limit]]\nname = \"slow\"\nkey = \"identity\"\nrate = \"1/h\"\nburst = 2")
+        .start()
+        .await;
+    command(&gateway, "service add ci");
+    let (free, _) = create(&gateway, "--service ci");
+    let (gone, _) = create(&gateway, "--service ci --limit no-such-limit");
+    for _ in 0..2 {
+        let (slow, _) = create(&gateway, "--service ci --limit slow");
+        for _ in 0..2 {
+            get(&gateway, "/app/x", &slow).await.expect(200);
+        }
+        get(&gateway, "/app/x", &slow).await.expect(429);
+    }
+    for _ in 0..4 {
+        get(&gateway, "/app/x", &free).await.expect(200);
+    }
+    // A limit that is not there (any more) does not set its key free.
+    get(&gateway, "/app/x", &gone).await.expect(403);
+}
+
+#[tokio::test]
+async fn a_key_has_its_owners_roles_of_this_moment_and_its_own_scopes() {
+    let (upstream, gateway) = app().await;
+    command(&gateway, "service add ci --role admin --role bot");
+    let (key, _) = create(&gateway, "--service ci");
+    let (writer, _) = create(&gateway, "--service ci --scope write");
+    get(&gateway, "/admin/x", &key).await.expect(200);
+    get(&gateway, "/write/x", &key).await.expect(403);
+    get(&gateway, "/write/x", &writer).await.expect(200);
+    command(&gateway, "service role ci bot");
+    get(&gateway, "/admin/x", &key).await.expect(403);
+    get(&gateway, "/app/x", &key).await.expect(200);
+    assert_eq!(
+        upstream.last().header("x-user-roles").as_deref(),
+        Some("bot")
+    );
+    command(&gateway, "service role ci admin");
+    get(&gateway, "/admin/x", &key).await.expect(200);
+
+    register(&gateway.https(), "ann@example.com").await;
+    command(&gateway, "user role ann@example.com admin");
+    let (hers, _) = create(&gateway, "--user ann@example.com");
+    get(&gateway, "/admin/x", &hers).await.expect(200);
+    command(&gateway, "user role ann@example.com member");
+    get(&gateway, "/admin/x", &hers).await.expect(403);
+    get(&gateway, "/app/x", &hers).await.expect(200);
+}
+
+#[tokio::test]
+async fn a_key_of_somebody_who_was_stopped_is_dead_at_once() {
+    let (_upstream, gateway) = app().await;
+    for name in ["disabled", "locked", "deleted"] {
+        register(&gateway.https(), &format!("{name}@example.com")).await;
+    }
+    for (name, verb) in [
+        ("disabled", "disable"),
+        ("locked", "lock"),
+        ("deleted", "delete"),
+    ] {
+        let (key, _) = create(&gateway, &format!("--user {name}@example.com"));
+        get(&gateway, "/app/x", &key).await.expect(200);
+        command(&gateway, &format!("user {verb} {name}@example.com"));
+        get(&gateway, "/app/x", &key).await.expect(401);
+    }
+    command(&gateway, "service add ci");
+    let (key, _) = create(&gateway, "--service ci");
+    get(&gateway, "/app/x", &key).await.expect(200);
+    command(&gateway, "service disable ci");
+    get(&gateway, "/app/x", &key).await.expect(401);
+    let refused = gateway.command(&["api-key", "create", "--service", "ci", "--name", "n"]);
+    assert_eq!(refused.status.code(), Some(1), "{refused:?}");
+    command(&gateway, "service enable ci");
+    becomes(&gateway, "/app/x", &key, 200).await;
+    command(&gateway, "service delete ci");
+    get(&gateway, "/app/x", &key).await.expect(401);
+}
+
+#[tokio::test]
+async fn a_rotated_key_works_on_beside_its_successor_or_not_at_all() {
+    let (_upstream, gateway) = app().await;
+    command(&gateway, "service add ci");
+    let (old, id) = create(&gateway, "--service ci --scope write --network 127.0.0.0/8");
+    get(&gateway, "/app/x", &old).await.expect(200);
+    let rotated = command(&gateway, &format!("api-key rotate {id} --overlap 1h"));
+    let (new, next) = (&rotated["issued"]["secret"], &rotated["issued"]["key"]);
+    assert_eq!(next["scopes"], json!(["write"]), "{rotated}");
+    assert_eq!(next["networks"], json!(["127.0.0.0/8"]));
+    let new = new.as_str().unwrap();
+    for key in [old.as_str(), new] {
+        get(&gateway, "/write/x", key).await.expect(200);
+    }
+    let shown = command(&gateway, &format!("api-key show {id}"));
+    assert!(shown["key"]["expires_at"].is_string(), "{shown}");
+    let next = text(next, "id");
+    let last = command(&gateway, &format!("api-key rotate {next} --overlap 0s"));
+    get(&gateway, "/app/x", new).await.expect(401);
+    get(&gateway, "/app/x", text(&last["issued"], "secret"))
+        .await
+        .expect(200);
+    for words in [
+        format!("api-key rotate {next}"),
+        format!("api-key rotate {id} --overlap 1m"),
+        String::from("api-key rotate 00000000000000000000000000000000"),
+    ] {
+        let words: Vec<&str> = words.split(' ').collect();
+        assert_eq!(gateway.command(&words).status.code(), Some(1), "{words:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_last_use_of_a_key_is_known_after_a_while_and_after_a_stop() {
+    let (_upstream, gateway) = app().await;
+    command(&gateway, "service add ci");
+    let (key, id) = create(&gateway, "--service ci");
+    let shown = command(&gateway, &format!("api-key show {id}"));
+    assert!(shown["key"]["last_used_at"].is_null(), "{shown}");
+    get(&gateway, "/app/x", &key).await.expect(200);
+    let again = gateway.stop().await.start().await;
+    let shown = command(&again, &format!("api-key show {id}"));
+    assert!(shown["key"]["last_used_at"].is_string(), "{shown}");
+    let listed = again.command(&["api-key", "list", "--service", "ci"]);
+    let listed = String::from_utf8(listed.stdout).unwrap();
+    assert!(listed.contains(&id) && !listed.contains(&key[5..]));
+}
+
+#[tokio::test]
+async fn a_key_is_stored_and_logged_nowhere() {
+    let (_upstream, gateway) = app().await;
+    command(&gateway, "service add ci");
+    let (key, id) = create(&gateway, "--service ci");
+    get(&gateway, "/app/x", &key).await.expect(200);
+    get(&gateway, "/private", &key).await.expect(401);
+    command(&gateway, &format!("api-key revoke {id}"));
+    get(&gateway, "/app/x", &key).await.expect(401);
+    let stopped = gateway.stop().await;
+    assert!(!stopped.log.contains(&key[4..]));
+    assert!(stopped.log.contains(&id), "the audit names the key");
+    for entry in std::fs::read_dir(stopped.folder.path()).unwrap() {
+        let path = entry.unwrap().path();
+        let Ok(bytes) = std::fs::read(&path) else {
+            continue;
+        };
+        let found = bytes
+            .windows(20)
+            .any(|part| part == &key.as_bytes()[30..50]);
+        assert!(!found, "{}", path.display());
+    }
+}
+
+#[tokio::test]
+async fn a_backend_that_verifies_gets_a_token_of_its_own_for_a_key() {
+    let upstream = Upstream::echo().await;
+    let folder = tempfile::tempdir().unwrap();
+    let secret = "minted-secret-7Kp2sVq8Yc4Tn6Zr0Wm3Xb5";
+    std::fs::write(folder.path().join("mint.secret"), secret).unwrap();
+    let route = "upstream = \"app\"\ncredentials = [\"api-key\"]\nauthorization = \"mint\"\n\
+                 mint = { algorithm = \"HS256\", secret = { file = \"mint.secret\" } }";
+    let gateway = Config::new()
+        .upstream("app", &upstream)
+        .route("/**", route)
+        .toml("[server]\nadmin_socket = \"admin.sock\"")
+        .start_in(folder)
+        .await;
+    command(&gateway, "service add ci --role bot");
+    let (key, _) = create(&gateway, "--service ci --scope read");
+    let call = gateway.https().get("/x").header("x-api-key", &key);
+    call.send().await.expect(200);
+    let sent = upstream.last().header("authorization").unwrap();
+    let minted = tokens::read(sent.strip_prefix("Bearer ").unwrap());
+    assert_eq!(minted["roles"], json!(["bot"]), "{minted}");
+    assert_eq!(minted["scopes"], json!(["read"]));
+    command(&gateway, "service role ci");
+    get(&gateway, "/x", &key).await.expect(200);
+    let sent = upstream.last().header("authorization").unwrap();
+    let minted = tokens::read(sent.strip_prefix("Bearer ").unwrap());
+    assert_eq!(minted["roles"], json!([]), "an old token is not used again");
+}
