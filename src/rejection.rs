@@ -17,7 +17,7 @@ use http::{HeaderValue, Method, Response, StatusCode, header};
 use serde::Serialize;
 
 use crate::accounts::{
-    ChangePasswordError, CheckError, OpenSessionError, RefreshError, RegisterError,
+    ApiKeyError, ChangePasswordError, CheckError, OpenSessionError, RefreshError, RegisterError,
 };
 use crate::authn::AuthnError;
 use crate::authz::Denied;
@@ -83,6 +83,8 @@ pub enum Rejection {
     OpenSession(#[from] OpenSessionError),
     #[error(transparent)]
     Refresh(#[from] RefreshError),
+    #[error(transparent)]
+    ApiKey(#[from] ApiKeyError),
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error(transparent)]

@@ -114,6 +114,18 @@ pub enum BindingError {
     TooMany,
 }
 
+impl BindingError {
+    /// The field of a request that is wrong.
+    pub const fn field(self) -> &'static str {
+        match self {
+            BindingError::Scope => "scopes",
+            BindingError::Name => "routes",
+            BindingError::Network => "networks",
+            BindingError::TooMany => "name",
+        }
+    }
+}
+
 /// A binding as it is written in the database and in commands.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]

@@ -14,6 +14,9 @@ pub enum EndpointError {
     /// The token held, but its subject is no active account of ours.
     #[error("the subject of the token has no active account here")]
     NoAccount,
+    /// The token names no session of ours.
+    #[error("only a session makes and ends API keys")]
+    NoSession,
     #[error("an access token could not be signed")]
     Sign(#[from] SignError),
     #[error("the answer could not be written as JSON")]

@@ -40,6 +40,11 @@ impl Form {
         }
     }
 
+    /// What somebody calls a thing of theirs.
+    pub fn label(&mut self, name: &'static str) -> Option<DisplayName> {
+        self.parsed(name, |text| DisplayName::parse(text).map_err(name_fault))
+    }
+
     /// A name for display: absent, null and blank are none.
     pub fn display_name(&mut self, name: &'static str) -> Option<DisplayName> {
         let text = self

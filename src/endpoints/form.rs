@@ -86,6 +86,35 @@ impl Form {
         }
     }
 
+    /// A list of texts, that may be absent or null: then it is empty.
+    pub fn texts(&mut self, name: &'static str) -> Vec<String> {
+        let items = match self.fields.get(name) {
+            None | Some(Value::Null) => return Vec::new(),
+            Some(Value::Array(items)) => items.as_slice(),
+            Some(_) => &[Value::Null],
+        };
+        let texts = items.iter().map(|item| item.as_str().map(str::to_owned));
+        let texts: Option<Vec<String>> = texts.collect();
+        let reason = || Fault::Unacceptable(String::from("expected a list of strings"));
+        texts
+            .or_else(|| self.refuse(name, reason()))
+            .unwrap_or_default()
+    }
+
+    /// A whole number from 1, that may be absent or null.
+    pub fn optional_number(&mut self, name: &'static str) -> Option<u64> {
+        match self.fields.get(name) {
+            None | Some(Value::Null) => None,
+            Some(value) => match value.as_u64().filter(|number| *number > 0) {
+                Some(number) => Some(number),
+                None => {
+                    let reason = String::from("expected a whole number from 1");
+                    self.refuse(name, Fault::Unacceptable(reason))
+                }
+            },
+        }
+    }
+
     /// A text that `parse` makes something of.
     pub fn parsed<T>(
         &mut self,

@@ -1,6 +1,8 @@
 //! The profile `native`: the whole account API under `/auth/v1/`.
 
-use http::{Response, StatusCode};
+mod api_keys;
+
+use http::{Method, Response, StatusCode};
 use serde::Serialize;
 
 use super::form::Form;
@@ -23,9 +25,18 @@ pub enum NativeEndpoint {
     LogoutEverywhere,
     Me,
     ChangePassword,
+    /// One's keys, and making one.
+    ApiKeys,
+    /// One key of one's own.
+    ApiKey,
 }
 
-use NativeEndpoint::{ChangePassword, Login, Logout, LogoutEverywhere, Me, Refresh, Register};
+use NativeEndpoint::{
+    ApiKey, ApiKeys, ChangePassword, Login, Logout, LogoutEverywhere, Me, Refresh, Register,
+};
+
+const LIST_AND_MAKE: &[Method] = &[Method::GET, Method::HEAD, Method::POST];
+const DELETE: &[Method] = &[Method::DELETE];
 
 pub(super) const ENDPOINTS: &[Endpoint] = &[
     Endpoint::Native(Register),
@@ -35,6 +46,8 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
     Endpoint::Native(LogoutEverywhere),
     Endpoint::Native(Me),
     Endpoint::Native(ChangePassword),
+    Endpoint::Native(ApiKeys),
+    Endpoint::Native(ApiKey),
 ];
 
 impl NativeEndpoint {
@@ -47,6 +60,8 @@ impl NativeEndpoint {
             LogoutEverywhere => "native.logout-everywhere",
             Me => "native.me",
             ChangePassword => "native.change-password",
+            ApiKeys => "native.api-keys",
+            ApiKey => "native.api-key",
         }
     }
 
@@ -69,6 +84,13 @@ impl NativeEndpoint {
                 Auth::Required,
                 Cost::Credential,
             ),
+            ApiKeys => (
+                &["/auth/v1/api-keys"],
+                LIST_AND_MAKE,
+                Auth::Required,
+                Cost::Read,
+            ),
+            ApiKey => (&["/auth/v1/api-keys/*"], DELETE, Auth::Required, Cost::Read),
         };
         Line {
             paths,
@@ -93,6 +115,8 @@ pub(super) async fn answer(
         LogoutEverywhere => log_out_everywhere(context, request).await,
         Me => me(context, request).await,
         ChangePassword => change_password(context, request).await,
+        ApiKeys => api_keys::all(context, request).await,
+        ApiKey => api_keys::revoke(context, request).await,
     }
 }
 

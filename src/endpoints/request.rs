@@ -8,7 +8,7 @@ use http::{HeaderMap, Method, header};
 use super::{Endpoint, EndpointError};
 use crate::accounts::{AccountId, Device, Origin, SessionId};
 use crate::authn::Caller;
-use crate::inbound::ClientIp;
+use crate::inbound::{CleanPath, ClientIp};
 use crate::limit::RuleId;
 
 /// A request to one of our own endpoints, its body read whole.
@@ -20,6 +20,7 @@ pub struct EndpointRequest {
     /// The rules of the route: those on login names are met here.
     pub limits: Vec<RuleId>,
     pub method: Method,
+    pub path: CleanPath,
     pub headers: HeaderMap,
     /// Anonymous where the endpoint asks for nobody.
     pub caller: Caller,

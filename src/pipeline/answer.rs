@@ -79,6 +79,7 @@ impl Gateway {
         let request = EndpointRequest {
             endpoint,
             method: req.method,
+            path: req.path,
             headers: req.headers,
             caller,
             client: req.client,

@@ -6,8 +6,8 @@ use super::Rejection;
 use super::fault::{Fault, FieldFault, InvalidBody, Place};
 use super::refusal::{Connection, Quota, Reason, Refusal};
 use crate::accounts::{
-    ChangePasswordError, CheckError, DeadKey, HashError, OpenSessionError, PolicyError,
-    RefreshError, RegisterError,
+    ApiKeyError, ChangePasswordError, CheckError, DeadKey, HashError, OpenSessionError,
+    PolicyError, RefreshError, RegisterError,
 };
 use crate::authn::{AuthnError, KeyError, TokenError};
 use crate::authz::Denied;
@@ -63,6 +63,7 @@ impl Rejection {
                 RefreshError::Invalid | RefreshError::Expired | RefreshError::Reused,
             ) => Refusal::of(Reason::RefreshFailed),
             Rejection::Refresh(RefreshError::Store(error)) => store(error),
+            Rejection::ApiKey(error) => api_key(error),
             Rejection::Store(error) => store(error),
             Rejection::InvalidBody(error) => invalid(error.clone()),
             Rejection::BodyTooLarge => Refusal::of(Reason::BodyTooLarge).closing(),
@@ -155,6 +156,10 @@ fn endpoint(error: &EndpointError) -> Refusal {
         },
         // deletion and disabling end every session: who was there a moment ago learns no more
         EndpointError::NoAccount => Refusal::of(Reason::SessionEnded),
+        EndpointError::NoSession => Refusal {
+            detail: Some(error.to_string()),
+            ..Refusal::of(Reason::Forbidden)
+        },
         EndpointError::Sign(_) | EndpointError::Reply(_) => Refusal::of(Reason::Internal),
     }
 }
@@ -177,6 +182,31 @@ fn register(error: &RegisterError) -> Refusal {
         RegisterError::Password(error) => policy("password", error),
         RegisterError::Hash(error) => hash(error),
         RegisterError::Store(error) => store(error),
+    }
+}
+
+fn api_key(error: &ApiKeyError) -> Refusal {
+    let forbidden = || Refusal {
+        detail: Some(error.to_string()),
+        ..Refusal::of(Reason::Forbidden)
+    };
+    let field = |name| {
+        let fault = Fault::Unacceptable(error.to_string());
+        invalid(InvalidBody::from(FieldFault::new(
+            Place::Field(name),
+            fault,
+        )))
+    };
+    match error {
+        ApiKeyError::Unknown => Refusal::of(Reason::NotFound),
+        // to the client as if it had ended a moment ago
+        ApiKeyError::Owner => Refusal::of(Reason::SessionEnded),
+        ApiKeyError::Closed | ApiKeyError::TooMany { .. } | ApiKeyError::Dead(_) => forbidden(),
+        ApiKeyError::Scope(_) => field("scopes"),
+        ApiKeyError::Limits => field("limits"),
+        ApiKeyError::TooLong { .. } => field("expires_in"),
+        ApiKeyError::Overlap => field("overlap"),
+        ApiKeyError::Store(error) => store(error),
     }
 }
 

@@ -454,3 +454,117 @@ async fn a_backend_that_verifies_gets_a_token_of_its_own_for_a_key() {
     let minted = tokens::read(sent.strip_prefix("Bearer ").unwrap());
     assert_eq!(minted["roles"], json!([]), "an old token is not used again");
 }
+
+fn keys_of(answer: &Answer) -> Vec<Value> {
+    answer.json()["api_keys"].as_array().unwrap().clone()
+}
+
+#[tokio::test]
+async fn a_user_makes_lists_and_revokes_keys_of_their_own() {
+    let (upstream, gateway) = app().await;
+    let ann = register(&gateway.https(), "ann@example.com").await;
+    let token = text(&ann, "access_token");
+    let call = |method: &str, path: &str| {
+        let path = format!("/auth/v1/api-keys{path}");
+        gateway.https().call(method, &path).bearer(token)
+    };
+    assert!(keys_of(&call("GET", "").send().await.expect(200)).is_empty());
+    let body = json!({ "name": "laptop", "expires_in": 3600, "networks": ["127.0.0.1"] });
+    let made = call("POST", "").json(body).send().await.expect(201);
+    assert_eq!(made.header("cache-control"), Some("no-store"));
+    let made = made.json();
+    let (key, id) = (text(&made, "secret"), text(&made, "id"));
+    get(&gateway, "/app/x", key).await.expect(200);
+    assert_eq!(
+        upstream.last().header("x-user-id").as_deref(),
+        ann["user"]["id"].as_str()
+    );
+    let listed = call("GET", "").send().await.expect(200);
+    assert!(!listed.text().contains(&key[5..]));
+    assert_eq!(keys_of(&listed).len(), 1);
+    assert_eq!(keys_of(&listed)[0]["name"], "laptop");
+    call("DELETE", &format!("/{id}")).send().await.expect(204);
+    get(&gateway, "/app/x", key).await.expect(401);
+    call("DELETE", &format!("/{id}")).send().await.expect(204);
+    for unknown in ["/nonsense", "/00000000000000000000000000000000"] {
+        call("DELETE", unknown).send().await.expect(404);
+    }
+}
+
+#[tokio::test]
+async fn whose_key_it_is_only_the_session_says() {
+    let (_upstream, gateway) = app().await;
+    let ann = register(&gateway.https(), "ann@example.com").await;
+    let eve = register(&gateway.https(), "eve@example.com").await;
+    let her_id = &ann["user"]["id"];
+    let post = |token: &str| gateway.https().post("/auth/v1/api-keys").bearer(token);
+    // Names of the victim in the body are not looked at.
+    let body = json!({
+        "name": "n", "user": her_id, "user_id": her_id, "userId": her_id, "owner": her_id,
+        "account_id": her_id, "sub": her_id, "email": "ann@example.com",
+    });
+    let made = post(text(&eve, "access_token")).json(body).send().await;
+    let made = made.expect(201).json();
+    let list = |token: &str| {
+        let call = gateway.https().get("/auth/v1/api-keys").bearer(token);
+        call.send()
+    };
+    let hers = list(text(&ann, "access_token")).await.expect(200);
+    assert!(keys_of(&hers).is_empty());
+    // A key makes no keys, and neither does a token of nobody's session, or nothing.
+    let body = || json!({ "name": "n" });
+    let by_key = post(text(&made, "secret")).json(body()).send().await;
+    by_key.expect(401);
+    let id = her_id.as_str().unwrap();
+    let by_legacy = post(&tokens::token(id)).json(body()).send().await;
+    by_legacy.expect(403);
+    let by_nobody = gateway.https().post("/auth/v1/api-keys").json(body());
+    by_nobody.send().await.expect(401);
+    // Nobody ends another's key.
+    let (key, id) = create(&gateway, "--user ann@example.com");
+    let path = format!("/auth/v1/api-keys/{id}");
+    let call = gateway.https().call("DELETE", &path);
+    let refused = call.bearer(text(&eve, "access_token")).send().await;
+    refused.expect(404);
+    get(&gateway, "/app/x", &key).await.expect(200);
+}
+
+#[tokio::test]
+async fn users_stay_within_the_rules_for_their_keys() {
+    let upstream = Upstream::echo().await;
+    let rules = "[api_keys]\nscopes = [\"read\"]\nmax_lifetime = \"30d\"\nmax_per_user = 2";
+    let mut gateway = config(&upstream).toml(rules).start().await;
+    let ann = register(&gateway.https(), "ann@example.com").await;
+    let token = text(&ann, "access_token").to_owned();
+    for (body, status) in [
+        (json!({}), 422),
+        (json!({ "name": "" }), 422),
+        (json!({ "name": "a\nb" }), 422),
+        (json!({ "name": "n", "scopes": ["write"] }), 422),
+        (json!({ "name": "n", "scopes": "read" }), 422),
+        (json!({ "name": "n", "scopes": [1] }), 422),
+        (json!({ "name": "n", "networks": ["10.0.0.0/40"] }), 422),
+        (json!({ "name": "n", "expires_in": 31 * 86_400 }), 422),
+        (json!({ "name": "n", "expires_in": 0 }), 422),
+        (json!({ "name": "n", "expires_in": -1 }), 422),
+        (json!({ "name": "n", "expires_in": "1h" }), 422),
+        (json!({ "name": "n", "scopes": ["read"] }), 201),
+        (json!({ "name": "n" }), 201),
+        (json!({ "name": "n" }), 403),
+    ] {
+        let call = gateway.https().post("/auth/v1/api-keys").bearer(&token);
+        let answer = call.json(body.clone()).send().await;
+        assert_eq!(answer.status, status, "{body}: {}", answer.text());
+        if status == 201 {
+            let expires = answer.json()["expires_at"].clone();
+            assert!(expires.is_string(), "no key of a user's is for ever");
+        }
+    }
+    let closed = gateway
+        .config
+        .clone()
+        .toml("[api_keys]\nself_service = false");
+    gateway.reload(closed).await;
+    let call = gateway.https().post("/auth/v1/api-keys").bearer(&token);
+    call.json(json!({ "name": "n" })).send().await.expect(403);
+}
