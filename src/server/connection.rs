@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
@@ -27,6 +27,7 @@ use super::settings::Bounds;
 use super::slots::Slot;
 use super::tls::{self, Tls};
 use super::worker::{Arrival, Worker};
+use crate::body::Body;
 use crate::inbound::{ClientIp, Peer};
 
 /// hyper's own number of header fields in HTTP/1.1: parsed on the stack, where any other is not.
@@ -252,11 +253,18 @@ impl<S: Serve> Client<S> {
     ) -> impl Future<Output = Result<Response<AnswerBody>, Infallible>> {
         let shared = &self.worker.shared;
         let rate = shared.bounds.body_rate;
+        // HTTP/1.1's are counted while they are parsed; the h2 crate counts bytes only.
+        let too_many = request.headers().len() > shared.bounds.header_fields;
         let (exchange, request) = Exchange::begin(request, &self.wire, &shared.counters, rate);
         async move {
             let worker = &self.worker;
             let response = match self.protocol {
                 Protocol::Redirect => worker.shared.redirect.answer(&request),
+                Protocol::Http2 if too_many => {
+                    let mut refused = Response::new(Body::Empty);
+                    *refused.status_mut() = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+                    refused
+                }
                 Protocol::Http1 | Protocol::Http2 => {
                     worker.service.serve(self.peer.clone(), request).await
                 }

@@ -58,6 +58,25 @@ async fn a_configured_number_of_fields_is_really_applied() {
 }
 
 #[tokio::test]
+async fn the_fields_of_http2_are_counted_too() {
+    let server = TestServer::start(Bounds {
+        header_fields: 5,
+        ..Bounds::default()
+    });
+    let mut client = server.http2().await;
+    for (count, expected) in [(5, 200), (6, 431)] {
+        let mut request = get_h2("/hello");
+        for _ in 0..count {
+            let fields = request.headers_mut();
+            fields.append("a", "b".parse().unwrap());
+        }
+        let response = within(client.send_request(request)).await.unwrap();
+        assert_eq!(response.status(), expected, "{count}");
+    }
+    assert_eq!(server.gate.served.load(Ordering::Relaxed), 1);
+}
+
+#[tokio::test]
 async fn the_limits_of_http2_are_announced_and_so_applied() {
     let server = TestServer::start(Bounds::default());
     // DATA belongs to a stream: after this the server says goodbye.
