@@ -126,7 +126,15 @@ impl Methods {
         }
     }
 
-    /// Whether some method is admitted by both.
+    /// Whether `method` itself is listed.
+    pub(super) fn name(&self, method: &Method) -> bool {
+        match self {
+            Methods::Any => false,
+            Methods::Only(methods) => methods.contains(method),
+        }
+    }
+
+    /// Whether some method is listed by both.
     pub(super) fn overlap(&self, other: &Methods) -> bool {
         match (self, other) {
             (Methods::Any, _) | (_, Methods::Any) => true,

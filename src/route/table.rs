@@ -176,7 +176,10 @@ impl Node {
 }
 
 fn choose<'t>(leaf: &'t [(Methods, Arc<Route>)], method: &Method) -> Found<'t> {
-    if let Some((_, route)) = leaf.iter().find(|(methods, _)| methods.admit(method)) {
+    // A route that names HEAD is more specific than one that has it by its GET.
+    let named = leaf.iter().find(|(methods, _)| methods.name(method));
+    let admitted = || leaf.iter().find(|(methods, _)| methods.admit(method));
+    if let Some((_, route)) = named.or_else(admitted) {
         return Found::Route(route);
     }
     let listed = leaf.iter().flat_map(|(methods, _)| match methods {
@@ -282,6 +285,12 @@ mod tests {
             "405 [POST, GET, PUT, HEAD]"
         );
         assert_eq!(find(&table, "TRACE", "h", "/x"), "405 []");
+        for lines in [["* /a GET", "* /a HEAD"], ["* /a HEAD", "* /a GET"]] {
+            assert_eq!(
+                find(&self::table(&lines).unwrap(), "HEAD", "h", "/a"),
+                "* /a HEAD"
+            );
+        }
     }
 
     #[test]
