@@ -189,17 +189,17 @@ fn field_value(claim: &Value) -> Option<HeaderValue> {
                 if at > 0 {
                     text.push(',');
                 }
-                push_scalar(&mut text, item)?;
+                push_scalar(&mut text, item, is_plain_item)?;
             }
         }
-        value => push_scalar(&mut text, value)?,
+        value => push_scalar(&mut text, value, is_plain)?,
     }
     HeaderValue::from_str(&text).ok()
 }
 
-fn push_scalar(text: &mut String, value: &Value) -> Option<()> {
+fn push_scalar(text: &mut String, value: &Value, plain: fn(u8) -> bool) -> Option<()> {
     match value {
-        Value::String(value) => push_encoded(text, value),
+        Value::String(value) => push_encoded(text, value, plain),
         Value::Number(value) => write!(text, "{value}").ok()?,
         Value::Bool(value) => text.push_str(if *value { "true" } else { "false" }),
         Value::Null | Value::Array(_) | Value::Object(_) => return None,
@@ -207,15 +207,23 @@ fn push_scalar(text: &mut String, value: &Value) -> Option<()> {
     Some(())
 }
 
-/// `%` itself is encoded too when anything else is, so that decoding is unambiguous.
-fn push_encoded(text: &mut String, value: &str) {
-    let printable = |b: u8| matches!(b, b' '..=b'~');
-    if value.bytes().all(printable) {
+fn is_plain(byte: u8) -> bool {
+    matches!(byte, b' '..=b'~')
+}
+
+/// Within a list a comma would begin another item: `["a,admin"]` is one role, not two.
+fn is_plain_item(byte: u8) -> bool {
+    is_plain(byte) && byte != b','
+}
+
+/// Plain text stands as it is, a `%` in it too; where something is encoded, so is `%`.
+fn push_encoded(text: &mut String, value: &str, plain: fn(u8) -> bool) {
+    if value.bytes().all(plain) {
         text.push_str(value.trim());
         return;
     }
     for byte in value.bytes() {
-        if printable(byte) && byte != b'%' {
+        if plain(byte) && byte != b'%' {
             text.push(char::from(byte));
         } else {
             text.push_str(&format!("%{byte:02X}"));
@@ -235,13 +243,16 @@ mod tests {
     #[test]
     fn claims_become_printable_values() {
         let claims = claims(
-            r#"{"sub":"1","exp":1,"name":"Zoë %","roles":["a","b"],"n":7,"o":{},"plain":"50%"}"#,
+            r#"{"sub":"1","exp":1,"name":"Zoë %","roles":["a","b"],"n":7,"o":{},"plain":"50%",
+                "groups":["a,admin","b"],"title":"O'Neil, Jr."}"#,
         );
         for (claim, value) in [
             ("name", Some("Zo%C3%AB %25")),
             ("roles", Some("a,b")),
             ("n", Some("7")),
             ("plain", Some("50%")),
+            ("groups", Some("a%2Cadmin,b")),
+            ("title", Some("O'Neil, Jr.")),
             ("o", None),
             ("absent", None),
         ] {

@@ -12,9 +12,11 @@ pub struct Reserved {
     prefixes: Vec<String>,
 }
 
-/// What says where a request came from. Rebuilt by us; whatever a peer sends is taken off.
-const FORWARDING: [&str; 4] = [
+/// What says where a request came from. Rebuilt by us; whatever a peer sends is taken off. And
+/// `Proxy`, which CGI reads as the place to send the backend's own requests (CVE-2016-5385).
+const FORWARDING: [&str; 5] = [
     "forwarded",
+    "proxy",
     "x-real-ip",
     "x-request-id",
     "x-envoy-original-path",
@@ -130,6 +132,7 @@ mod tests {
             "HTTP2-Settings",
             "X-Real-IP",
             "X-Authenticated_User",
+            "Proxy",
         ] {
             let name = HeaderName::from_bytes(name.as_bytes()).unwrap();
             assert!(reserved.holds(&name), "{name}");
