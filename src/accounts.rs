@@ -191,6 +191,12 @@ impl Accounts {
         self.0.store.ping().await
     }
 
+    /// Why the last change could not be stored, until one can: a database may go on being read when
+    /// its disk is full.
+    pub fn writes_fail(&self) -> Option<String> {
+        self.0.store.writes_fail()
+    }
+
     /// Reads what was revoked since the last time.
     async fn catch_up(&self) -> Result<(), StoreError> {
         let mut place = self.0.place.lock().await;

@@ -158,6 +158,7 @@ impl Process {
         let watchdog = tokio::spawn(systemd::feed_watchdog(running.pulse()));
         parts.health.enter(Phase::Serving);
         systemd::ready();
+        tracing::info!(listeners = ?listening.listeners, "serving");
         serving(&listening);
         while signals.next().await == Order::Reload {
             self.reload(&parts);

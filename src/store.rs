@@ -15,6 +15,7 @@ mod services;
 mod sessions;
 mod sql;
 mod sqlite;
+mod writing;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -22,6 +23,7 @@ use std::sync::Arc;
 use postgres::PostgresStore;
 use sql::{Reader, query};
 use sqlite::SqliteStore;
+use writing::Writing;
 
 pub use change::{
     Change, CreateAccount, CreateApiKey, CreateService, Created, Delete, DeleteService,
@@ -149,9 +151,23 @@ impl Store {
     /// Makes a change wholly or not at all. When this answers, it survives a power cut. It is made
     /// even when the caller stops waiting.
     pub async fn commit<C: Change>(&self, change: C) -> Result<C::Output, StoreError> {
-        match self {
+        let made = match self {
             Self::Sqlite(sqlite) => sqlite.commit(change).await,
             Self::Postgres(postgres) => postgres.commit(change).await,
+        };
+        self.writing().note(&made);
+        made
+    }
+
+    /// Why the last change could not be stored, until one can.
+    pub fn writes_fail(&self) -> Option<String> {
+        self.writing().failing()
+    }
+
+    fn writing(&self) -> &Writing {
+        match self {
+            Self::Sqlite(sqlite) => sqlite.writing(),
+            Self::Postgres(postgres) => postgres.writing(),
         }
     }
 

@@ -113,12 +113,13 @@ fn snapshot(config: Config, services: &Services) -> Snapshot {
 /// What `/readyz` looks at.
 fn watched(services: &Services, redis: Option<Redis>) -> Health {
     let health = Health::default();
-    let revocations = services.accounts.revocations().clone();
+    let accounts = services.accounts.clone();
     health.watch("database", move || {
-        let silent = revocations.staleness();
-        match silent.as_secs() {
-            0..5 => Condition::Good,
-            seconds => Condition::Degraded(format!("no answer for {seconds} s")),
+        let silent = accounts.revocations().staleness();
+        match (silent.as_secs(), accounts.writes_fail()) {
+            (0..5, None) => Condition::Good,
+            (0..5, Some(why)) => Condition::Degraded(format!("changes cannot be stored: {why}")),
+            (seconds, _) => Condition::Degraded(format!("no answer for {seconds} s")),
         }
     });
     if let Some(redis) = redis {

@@ -19,7 +19,7 @@ use sqlx::{Connection as _, Postgres, Row};
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
-use super::{OpenError, StoreError};
+use super::{OpenError, StoreError, Writing};
 
 pub use settings::{Authorities, Encryption, NotAnAddress, PostgresAddress, PostgresSettings};
 
@@ -40,6 +40,7 @@ pub struct PostgresStore {
     away: Arc<AtomicBool>,
     connect_bound: Duration,
     answer_bound: Duration,
+    writing: Writing,
 }
 
 impl PostgresStore {
@@ -75,7 +76,12 @@ impl PostgresStore {
             away: Arc::new(AtomicBool::new(false)),
             connect_bound: settings.connect_timeout,
             answer_bound: settings.answer_bound(),
+            writing: Writing::default(),
         })
+    }
+
+    pub(super) fn writing(&self) -> &Writing {
+        &self.writing
     }
 
     pub(super) async fn close(&self) {

@@ -17,7 +17,7 @@ use sqlx::sqlite::{
 };
 use sqlx::{ConnectOptions, Row, Sqlite};
 
-use super::{Change, OpenError, StoreError};
+use super::{Change, OpenError, StoreError, Writing};
 use writer::Writer;
 
 /// How long a write waits for another process to finish its own.
@@ -32,6 +32,7 @@ const READERS: u32 = 4;
 pub struct SqliteStore {
     writer: Writer,
     readers: SqlitePool,
+    writing: Writing,
 }
 
 impl SqliteStore {
@@ -68,7 +69,12 @@ impl SqliteStore {
         Ok(Self {
             writer: Writer::start(writing, connection),
             readers,
+            writing: Writing::default(),
         })
+    }
+
+    pub(super) fn writing(&self) -> &Writing {
+        &self.writing
     }
 
     pub(super) async fn commit<C: Change>(&self, change: C) -> Result<C::Output, StoreError> {
