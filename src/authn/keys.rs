@@ -139,6 +139,10 @@ impl Key {
         hash.update(&[0]);
         hash.update(self.id.as_str().as_bytes());
         hash.update(&[0]);
+        hash.update(match &self.origin {
+            Origin::Ours => &[0],
+            Origin::Foreign { .. } => &[1],
+        });
         hash.update(&self.material.fingerprint_input());
         let mut print = [0; 32];
         for (to, from) in print.iter_mut().zip(hash.finish().as_ref()) {

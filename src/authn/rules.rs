@@ -102,7 +102,11 @@ impl Tokens {
         let mut refusal = TokenError::NoKey;
         for (print, key) in self.ring.candidates(parts.algorithm, parts.kid.as_deref()) {
             if key.material.verifies(parts.message, &parts.signature) {
-                return Ok((Claims::parse(&parts.claims()?)?, print));
+                let claims = Claims::parse(&parts.claims()?)?;
+                return Ok(match &key.origin {
+                    Origin::Ours => (claims, print),
+                    Origin::Foreign { .. } => (claims.without_session(), print),
+                });
             }
             refusal = TokenError::Signature;
         }
@@ -122,7 +126,7 @@ impl Tokens {
         if key.retired(now) {
             return Err(TokenError::Retired);
         }
-        if now >= claims.expires() + self.leeway {
+        if now >= claims.expires() + self.leeway || self.has_outlived(claims, key, now) {
             return Err(TokenError::Expired);
         }
         let horizon = now + self.leeway;
@@ -140,6 +144,14 @@ impl Tokens {
         } else {
             Err(TokenError::Audience)
         }
+    }
+
+    /// Whether a token of a session of ours is older than tokens may be by now. One from before the
+    /// configuration shortened their lives would come back to life when its revocation is forgotten.
+    fn has_outlived(&self, claims: &Claims, key: &Key, now: Timestamp) -> bool {
+        let ours = key.origin == Origin::Ours && claims.session().is_some();
+        let issued_at = claims.issued_at().unwrap_or(Timestamp::from_seconds(0));
+        ours && now >= issued_at + self.longest_life()
     }
 
     fn demanded<'a>(&'a self, key: &'a Key) -> (Option<&'a str>, &'a [Box<str>]) {

@@ -98,6 +98,14 @@ impl Claims {
         self.session
     }
 
+    /// The same claims of another issuer, whose `sid` names no session of ours.
+    pub(super) fn without_session(self) -> Self {
+        Self {
+            session: None,
+            ..self
+        }
+    }
+
     pub fn expires(&self) -> Timestamp {
         self.dates.expires
     }

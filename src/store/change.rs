@@ -111,6 +111,18 @@ pub struct Ending {
     pub origin: Origin,
 }
 
+/// The longest that another issuer's token, or one of a key from before, is taken to live. We know
+/// no better: such tokens name no session, and their lifetime is not in our configuration.
+const LONGEST_FOREIGN_LIFE: Duration = Duration::from_secs(400 * 24 * 60 * 60);
+
+impl Ending {
+    /// Until when it is remembered that an account's tokens without a session are revoked: one word
+    /// an account, however many sessions it had.
+    pub fn forget_subject_at(&self) -> Timestamp {
+        self.forget_at.max(self.at + LONGEST_FOREIGN_LIFE)
+    }
+}
+
 /// The revocations that a change made, each with the time until which it is remembered.
 pub type Revoked = Vec<(Revocation, Timestamp)>;
 

@@ -216,7 +216,7 @@ pub(super) async fn end(
                 subject: account.to_string(),
                 until: ending.at,
             };
-            revoked.push((revocation, ending.forget_at));
+            revoked.push((revocation, ending.forget_subject_at()));
         }
         Which::Only(_) => {}
     }

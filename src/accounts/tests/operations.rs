@@ -120,6 +120,44 @@ async fn while_the_database_is_away_the_revocations_grow_stale_and_the_answer_is
 }
 
 #[tokio::test]
+async fn another_issuers_tokens_stay_revoked_longer_than_ours_live() {
+    let world = World::new().await;
+    let ann = world.ann().await;
+    world
+        .accounts
+        .set_status(ann.id, Status::Disabled, &origin())
+        .await
+        .unwrap();
+    let month = SessionRules::default().longest_token;
+    world.clock.advance(2 * month);
+    world.accounts.sweep().await;
+    let revocations = world.beside().await.revocations().clone();
+    let from_before = ann.created_at;
+    assert!(revocations.is_revoked(None, &ann.id.to_string(), from_before));
+}
+
+#[tokio::test]
+async fn a_database_that_takes_no_changes_is_noticed_although_it_is_read() {
+    let world = World::new().await;
+    let ann = world.ann().await;
+    assert_eq!(world.accounts.writes_fail(), None);
+    let file = world.folder.path().join("accounts.db");
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(file);
+    let mut beside = sqlx::ConnectOptions::connect(&options).await.unwrap();
+    for (sql, fails) in [
+        ("ALTER TABLE sessions RENAME TO hidden", true),
+        ("ALTER TABLE hidden RENAME TO sessions", false),
+    ] {
+        sqlx::query(sql).execute(&mut beside).await.unwrap();
+        let opened = world.accounts.open_session(&ann, device()).await;
+        assert_eq!(opened.is_err(), fails);
+        let why = world.accounts.writes_fail();
+        assert_eq!(why.is_some_and(|why| why.contains("sessions")), fails);
+        world.accounts.ping().await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn what_can_concern_nobody_is_swept_away() {
     let world = World::new().await;
     let ann = world.ann().await;

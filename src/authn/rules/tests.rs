@@ -1,5 +1,7 @@
 //! Which tokens are good, and which are not.
 
+mod before;
+
 use super::super::algorithm::Algorithm;
 use super::super::keys::tests::{key, material};
 use super::super::keys::{KeyUse, Material};
@@ -409,64 +411,6 @@ fn without_a_kid_every_key_of_the_algorithm_is_tried() {
         let verdict = ring.verify(&jws::forge(head, &payload, &second()), NOW);
         assert_eq!(verdict.map(|_| ()), expected, "{head}");
     }
-}
-
-#[test]
-fn a_verify_only_key_ends_on_its_date_whatever_its_tokens_say() {
-    let end = NOW + Duration::from_secs(3600);
-    let mut legacy = key("legacy", material(Algorithm::Hs256), KeyUse::Verify);
-    legacy.not_after = Some(end);
-    legacy.origin = Origin::Foreign {
-        issuer: None,
-        audience: vec!["old-api".into()],
-    };
-    let mut ring = tokens(vec![
-        key("new", material(Algorithm::EdDsa), KeyUse::Sign),
-        legacy,
-    ]);
-    ring.issuer = Some("https://api.example.com".into());
-    let payload = format!(
-        r#"{{"user_id":"u","aud":"old-api","exp":{}}}"#,
-        end.seconds() + 9_999
-    );
-    let token = forged(HEADER, &payload);
-    for (now, expected) in [
-        (NOW, Ok(())),
-        (end - Duration::from_millis(1), Ok(())),
-        (end, Err(TokenError::Retired)),
-    ] {
-        assert_eq!(ring.verify(&token, now).map(|_| ()), expected, "{now:?}");
-    }
-}
-
-#[test]
-fn an_assertion_is_no_access_token() {
-    let ring = tokens(vec![
-        key("a", material(Algorithm::Hs256), KeyUse::Sign),
-        key("e", material(Algorithm::EdDsa), KeyUse::Assert),
-    ]);
-    let payload = format!(r#"{{"sub":"u","exp":{}}}"#, NOW.seconds() + 60);
-    let assert_key = material(Algorithm::EdDsa);
-    for head in [
-        r#"{"alg":"EdDSA","kid":"e","typ":"assertion+jwt"}"#,
-        r#"{"alg":"EdDSA","kid":"e"}"#,
-        r#"{"alg":"EdDSA"}"#,
-    ] {
-        assert!(
-            ring.verify(&jws::forge(head, &payload, &assert_key), NOW)
-                .is_err(),
-            "{head}"
-        );
-    }
-}
-
-#[test]
-fn an_old_backends_token_names_its_caller_like_any_other() {
-    let exp = NOW.seconds() + 60;
-    let payload = format!(r#"{{"user_id":7,"role":"admin","exp":{exp}}}"#);
-    let claims = hs256().verify(&forged(HEADER, &payload), NOW).unwrap();
-    assert_eq!(claims.text("sub"), Some("7"));
-    assert_eq!(claims.value("roles"), Some(&serde_json::json!(["admin"])));
 }
 
 proptest::proptest! {
