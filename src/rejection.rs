@@ -95,8 +95,6 @@ pub enum Rejection {
     BodyTooSlow,
     #[error("the body broke off")]
     BodyIncomplete,
-    #[error("the headers are larger or more than the listener admits")]
-    HeadersTooLarge,
     /// The certificate that the Host is served under differs from the one of the TLS name.
     #[error("the host is not served on this connection")]
     Misdirected,

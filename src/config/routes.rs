@@ -159,11 +159,8 @@ fn endpoint_route(endpoint: Endpoint, rules: &[RuleSpec]) -> Route {
 fn read_route(section: &mut Table<'_>, named: &Named<'_>) -> Option<Draft> {
     let paths = section.required::<OneOrMore<PathPattern>>("path");
     let hosts = section.or("host", OneOrMore(vec![HostPattern::Any])).0;
-    let listed = section.list::<Method>("methods");
-    let methods = match section.has("methods") {
-        true => Methods::Only(listed),
-        false => Methods::Any,
-    };
+    let methods = section.optional::<OneOrMore<Method>>("methods");
+    let methods = methods.map_or(Methods::Any, |listed| Methods::Only(listed.0));
     let name = section.optional::<String>("name");
     let policy = read_policy(section);
     let limits = read_limits(section, named.limits);

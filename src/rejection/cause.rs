@@ -69,7 +69,6 @@ impl Rejection {
             Rejection::BodyTooLarge => Refusal::of(Reason::BodyTooLarge).closing(),
             Rejection::BodyTooSlow => Refusal::of(Reason::BodyTooSlow).closing(),
             Rejection::BodyIncomplete => Refusal::of(Reason::Malformed).closing(),
-            Rejection::HeadersTooLarge => Refusal::of(Reason::HeadersTooLarge).closing(),
             Rejection::Misdirected => Refusal::of(Reason::Misdirected),
             Rejection::ForeignOrigin => Refusal::of(Reason::OriginForbidden),
             Rejection::Internal(_) => Refusal::of(Reason::Internal),
