@@ -34,6 +34,7 @@ mod suite {
     mod outages;
     mod pages;
     mod paths;
+    mod postgres;
     mod praisonai;
     mod refreshing;
     mod storage;

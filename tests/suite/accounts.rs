@@ -64,7 +64,7 @@ pub async fn refresh(gateway: &Gateway, token: &str) -> super::harness::Answer {
 }
 
 #[tokio::test]
-async fn who_registers_is_logged_in_and_is_told_apart() {
+pub async fn who_registers_is_logged_in_and_is_told_apart() {
     let (upstream, gateway) = app().await;
     let ann = register(&gateway.https(), "ann@example.com").await;
     let bob = register(&gateway.h2(), "bob@example.com").await;
@@ -98,7 +98,7 @@ async fn who_registers_is_logged_in_and_is_told_apart() {
 }
 
 #[tokio::test]
-async fn a_token_of_ours_satisfies_every_backend() {
+pub async fn a_token_of_ours_satisfies_every_backend() {
     let (_upstream, gateway) = app().await;
     let ann = register(&gateway.https(), "ann@example.com").await;
     let claims = tokens::read(text(&ann, "access_token"));
@@ -117,7 +117,7 @@ async fn a_token_of_ours_satisfies_every_backend() {
 }
 
 #[tokio::test]
-async fn names_are_compared_without_case_and_kept_as_they_were_written() {
+pub async fn names_are_compared_without_case_and_kept_as_they_were_written() {
     let (_upstream, gateway) = app().await;
     let client = gateway.https();
     let ann = register(&client, "Ann.Lee@Example.COM").await;
@@ -134,7 +134,7 @@ async fn names_are_compared_without_case_and_kept_as_they_were_written() {
 }
 
 #[tokio::test]
-async fn refusals_are_problems_and_never_repeat_a_secret() {
+pub async fn refusals_are_problems_and_never_repeat_a_secret() {
     let (_upstream, gateway) = app().await;
     let client = gateway.https();
     register(&client, "ann@example.com").await;
@@ -191,7 +191,7 @@ async fn refusals_are_problems_and_never_repeat_a_secret() {
 }
 
 #[tokio::test]
-async fn an_unknown_name_and_a_wrong_password_get_the_same_bytes() {
+pub async fn an_unknown_name_and_a_wrong_password_get_the_same_bytes() {
     let (_upstream, gateway) = app().await;
     let client = gateway.https();
     register(&client, "ann@example.com").await;
@@ -217,7 +217,7 @@ async fn an_unknown_name_and_a_wrong_password_get_the_same_bytes() {
 }
 
 #[tokio::test]
-async fn a_logout_ends_this_session_at_once_and_no_other() {
+pub async fn a_logout_ends_this_session_at_once_and_no_other() {
     let (_upstream, gateway) = app().await;
     let laptop = register(&gateway.https(), "ann@example.com").await;
     let phone = login(&gateway.https(), "ann@example.com").await;
@@ -241,7 +241,7 @@ async fn a_logout_ends_this_session_at_once_and_no_other() {
 }
 
 #[tokio::test]
-async fn a_logout_everywhere_ends_every_session() {
+pub async fn a_logout_everywhere_ends_every_session() {
     let (_upstream, gateway) = app().await;
     let laptop = register(&gateway.https(), "ann@example.com").await;
     let phone = login(&gateway.https(), "ann@example.com").await;
@@ -263,7 +263,7 @@ async fn a_logout_everywhere_ends_every_session() {
 }
 
 #[tokio::test]
-async fn a_new_password_ends_the_other_sessions_and_the_old_password() {
+pub async fn a_new_password_ends_the_other_sessions_and_the_old_password() {
     let (_upstream, gateway) = app().await;
     let laptop = register(&gateway.https(), "ann@example.com").await;
     let thief = login(&gateway.https(), "ann@example.com").await;
@@ -308,7 +308,7 @@ async fn a_new_password_ends_the_other_sessions_and_the_old_password() {
 }
 
 #[tokio::test]
-async fn a_login_makes_a_session_of_its_own_and_takes_none_over() {
+pub async fn a_login_makes_a_session_of_its_own_and_takes_none_over() {
     let (_upstream, gateway) = app().await;
     register(&gateway.https(), "ann@example.com").await;
     let one = login(&gateway.https(), "ann@example.com").await;
@@ -332,7 +332,7 @@ async fn a_login_makes_a_session_of_its_own_and_takes_none_over() {
 }
 
 #[tokio::test]
-async fn any_password_of_text_is_taken_whole_and_none_is_cut() {
+pub async fn any_password_of_text_is_taken_whole_and_none_is_cut() {
     let (_upstream, gateway) = app().await;
     let long = "x".repeat(200);
     let passwords = [

@@ -7,6 +7,9 @@ pub mod client;
 pub mod config;
 pub mod gateway;
 pub mod ports;
+/// The server of the unit tests.
+#[path = "../../src/store/postgres/test_server.rs"]
+pub mod postgres;
 pub mod process;
 pub mod proxy;
 pub mod raw;

@@ -210,7 +210,7 @@ async fn a_stream_that_never_ends_does_not_outlast_the_drain() {
 }
 
 #[tokio::test]
-async fn an_account_that_was_answered_201_survives_kill_minus_9() {
+pub async fn an_account_that_was_answered_201_survives_kill_minus_9() {
     let mut gateway = Config::new().start().await;
     for round in 0..3 {
         let email = format!("user{round}@example.com");
@@ -237,7 +237,7 @@ async fn an_account_that_was_answered_201_survives_kill_minus_9() {
 }
 
 #[tokio::test]
-async fn what_was_revoked_stays_revoked_after_kill_minus_9() {
+pub async fn what_was_revoked_stays_revoked_after_kill_minus_9() {
     let gateway = Config::new().start().await;
     let ann = register(&gateway.https(), "ann@example.com").await;
     let token = text(&ann, "access_token").to_owned();
@@ -267,7 +267,7 @@ async fn what_was_revoked_stays_revoked_after_kill_minus_9() {
 }
 
 #[tokio::test]
-async fn of_many_accounts_under_way_at_kill_minus_9_those_answered_201_are_there() {
+pub async fn of_many_accounts_under_way_at_kill_minus_9_those_answered_201_are_there() {
     let gateway = Config::new().start().await;
     let tries: Vec<_> = (0..40)
         .map(|n| {

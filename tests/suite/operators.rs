@@ -47,7 +47,7 @@ async fn becomes(gateway: &Gateway, token: &str, status: u16) {
 }
 
 #[tokio::test]
-async fn a_disabled_account_is_out_at_once_and_cannot_log_in() {
+pub async fn a_disabled_account_is_out_at_once_and_cannot_log_in() {
     let (_upstream, gateway) = app().await;
     let ann = register(&gateway.https(), "ann@example.com").await;
     let bob = register(&gateway.https(), "bob@example.com").await;
@@ -75,7 +75,7 @@ async fn a_disabled_account_is_out_at_once_and_cannot_log_in() {
 }
 
 #[tokio::test]
-async fn a_deleted_account_is_gone_with_its_tokens() {
+pub async fn a_deleted_account_is_gone_with_its_tokens() {
     let (_upstream, gateway) = app().await;
     let ann = register(&gateway.https(), "ann@example.com").await;
     user(&gateway, &["delete", "ann@example.com"]);
@@ -93,7 +93,7 @@ async fn a_deleted_account_is_gone_with_its_tokens() {
 }
 
 #[tokio::test]
-async fn a_locked_account_is_unlocked_again() {
+pub async fn a_locked_account_is_unlocked_again() {
     let (_upstream, gateway) = app().await;
     register(&gateway.https(), "ann@example.com").await;
     user(&gateway, &["lock", "ann@example.com"]);
@@ -110,7 +110,7 @@ async fn a_locked_account_is_unlocked_again() {
 }
 
 #[tokio::test]
-async fn an_account_and_its_roles_are_listed_and_changed() {
+pub async fn an_account_and_its_roles_are_listed_and_changed() {
     let (upstream, gateway) = app().await;
     let ann = register(&gateway.https(), "ann@example.com").await;
     assert!(user(&gateway, &["list"]).contains("ann@example.com"));
@@ -146,7 +146,7 @@ async fn an_unknown_account_and_a_wrong_word_are_said_and_change_nothing() {
 }
 
 #[tokio::test]
-async fn a_command_without_a_socket_works_on_the_database_and_is_noticed() {
+pub async fn a_command_without_a_socket_works_on_the_database_and_is_noticed() {
     let (_upstream, gateway) = super::accounts::app().await;
     let ann = register(&gateway.https(), "ann@example.com").await;
     user(&gateway, &["disable", "ann@example.com"]);
@@ -154,7 +154,7 @@ async fn a_command_without_a_socket_works_on_the_database_and_is_noticed() {
 }
 
 #[tokio::test]
-async fn an_account_is_added_with_a_password_from_standard_input() {
+pub async fn an_account_is_added_with_a_password_from_standard_input() {
     use std::io::Write;
     use std::process::Stdio;
 
@@ -180,7 +180,7 @@ async fn an_account_is_added_with_a_password_from_standard_input() {
 }
 
 #[tokio::test]
-async fn tokens_of_an_old_backend_end_with_the_account_that_they_name() {
+pub async fn tokens_of_an_old_backend_end_with_the_account_that_they_name() {
     let (_upstream, gateway) = app().await;
     let ann = register(&gateway.https(), "ann@example.com").await;
     // As PraisonAI's own server signed them: no session, no id, only the subject.

@@ -6,7 +6,7 @@ use super::accounts::{PASSWORD, app, is_believed, login, refresh, register, text
 use super::harness::Config;
 
 #[tokio::test]
-async fn a_refresh_token_is_used_once_and_two_tabs_get_the_same_successor() {
+pub async fn a_refresh_token_is_used_once_and_two_tabs_get_the_same_successor() {
     let (_upstream, gateway) = app().await;
     let ann = register(&gateway.https(), "ann@example.com").await;
     let first = text(&ann, "refresh_token").to_owned();
@@ -19,7 +19,7 @@ async fn a_refresh_token_is_used_once_and_two_tabs_get_the_same_successor() {
 }
 
 #[tokio::test]
-async fn a_refresh_token_of_two_generations_ago_ends_the_session() {
+pub async fn a_refresh_token_of_two_generations_ago_ends_the_session() {
     let (_upstream, gateway) = app().await;
     let ann = register(&gateway.https(), "ann@example.com").await;
     let first = text(&ann, "refresh_token").to_owned();
@@ -41,7 +41,7 @@ async fn a_refresh_token_of_two_generations_ago_ends_the_session() {
 }
 
 #[tokio::test]
-async fn a_refresh_token_that_is_used_again_after_the_grace_ends_the_session() {
+pub async fn a_refresh_token_that_is_used_again_after_the_grace_ends_the_session() {
     let config = Config::new().toml("[accounts]\nrefresh_grace = \"0s\"");
     let gateway = config.start().await;
     let ann = register(&gateway.https(), "ann@example.com").await;
@@ -53,7 +53,7 @@ async fn a_refresh_token_that_is_used_again_after_the_grace_ends_the_session() {
 }
 
 #[tokio::test]
-async fn a_refresh_token_that_was_made_up_is_refused() {
+pub async fn a_refresh_token_that_was_made_up_is_refused() {
     let (_upstream, gateway) = app().await;
     let ann = register(&gateway.https(), "ann@example.com").await;
     let real = text(&ann, "refresh_token").to_owned();
@@ -78,7 +78,7 @@ async fn a_refresh_token_that_was_made_up_is_refused() {
 }
 
 #[tokio::test]
-async fn many_tabs_at_once_get_one_successor() {
+pub async fn many_tabs_at_once_get_one_successor() {
     let (_upstream, gateway) = app().await;
     let ann = register(&gateway.https(), "ann@example.com").await;
     let body = serde_json::json!({ "refresh_token": text(&ann, "refresh_token") });
@@ -102,7 +102,7 @@ async fn many_tabs_at_once_get_one_successor() {
 }
 
 #[tokio::test]
-async fn one_name_is_registered_once_however_many_try() {
+pub async fn one_name_is_registered_once_however_many_try() {
     let (_upstream, gateway) = app().await;
     let tries: Vec<_> = (0..12)
         .map(|n| {

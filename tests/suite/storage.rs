@@ -86,15 +86,11 @@ async fn while_the_database_takes_no_writes_tokens_work_and_logins_are_told_to_c
 }
 
 #[tokio::test]
-async fn a_second_gateway_on_the_same_database_hears_of_a_logout() {
+pub async fn a_second_gateway_on_the_same_database_hears_of_a_logout() {
     let (_upstream, one) = app().await;
     let folder = tempfile::tempdir().unwrap();
     let upstream = super::harness::Upstream::echo().await;
-    let database = format!(
-        "[accounts]\ndatabase = \"sqlite:{}\"",
-        one.path("accounts.db").display()
-    );
-    let config = super::harness::Config::new().app(&upstream).toml(&database);
+    let config = super::harness::Config::new().app(&upstream).sharing(&one);
     let two = config.start_in(folder).await;
     let ann = register(&one.https(), "ann@example.com").await;
     let token = text(&ann, "access_token");

@@ -3,6 +3,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
+use std::ops::Range;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -40,6 +41,9 @@ pub enum Stop {
 /// The server that the tests of this process share, while any of them uses it.
 static SHARED: Mutex<Weak<TestServer>> = Mutex::new(Weak::new());
 static DATABASES: AtomicUsize = AtomicUsize::new(0);
+/// The suite's other servers have the ports below.
+const PORTS: Range<u32> = 30_000..32_768;
+static NEXT_PORT: AtomicUsize = AtomicUsize::new(0);
 
 impl TestServer {
     /// The shared server: not to be stopped.
@@ -55,6 +59,16 @@ impl TestServer {
 
     /// A server of one test's own, with lines of `postgresql.conf`.
     pub fn start(settings: &[&str]) -> Self {
+        Self::begin(settings, None)
+    }
+
+    /// A server of one test's own that speaks TLS with this certificate and key, both in PEM.
+    #[allow(dead_code)] // The suite, which has this file too, needs it.
+    pub fn with_tls(certificate: &str, key: &str) -> Self {
+        Self::begin(&["ssl=on"], Some((certificate, key)))
+    }
+
+    fn begin(settings: &[&str], tls: Option<(&str, &str)>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         for name in ["data", "run"] {
             let path = folder.path().join(name);
@@ -62,16 +76,22 @@ impl TestServer {
             give_away(&path);
         }
         std::fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o755)).unwrap();
-        let port = TcpListener::bind("127.0.0.1:0").unwrap();
         let server = Self {
             programs: programs(),
-            port: port.local_addr().unwrap().port(),
+            port: free_port(),
             settings: settings.iter().map(|&line| line.to_owned()).collect(),
             process: Mutex::new(None),
             folder,
         };
-        drop(port);
         server.initialise();
+        if let Some((certificate, key)) = tls {
+            for (name, text) in [("server.crt", certificate), ("server.key", key)] {
+                let file = server.data().join(name);
+                std::fs::write(&file, text).unwrap();
+                std::fs::set_permissions(&file, PermissionsExt::from_mode(0o600)).unwrap();
+                give_away(&file);
+            }
+        }
         server.resume();
         server.sql(
             "postgres",
@@ -172,10 +192,6 @@ impl TestServer {
         self.port
     }
 
-    pub fn folder(&self) -> &Path {
-        self.folder.path()
-    }
-
     /// Makes a database that belongs to the role `portcullis`, and answers its name.
     pub fn database(&self) -> String {
         let name = format!("test_{}", DATABASES.fetch_add(1, Ordering::Relaxed));
@@ -262,12 +278,26 @@ fn is_root() -> bool {
     std::fs::metadata("/proc/self").unwrap().uid() == 0
 }
 
-/// Makes a folder the unprivileged user's.
-fn give_away(folder: &Path) {
+/// A port that nothing listens on, below those that outgoing connections take (32768 and up), so
+/// that it stays free while a server is stopped.
+fn free_port() -> u16 {
+    let start = std::process::id() * 97;
+    (0..PORTS.end - PORTS.start)
+        .map(|step| {
+            let next = u32::try_from(NEXT_PORT.fetch_add(1, Ordering::Relaxed)).unwrap();
+            PORTS.start + (start + next + step) % (PORTS.end - PORTS.start)
+        })
+        .filter_map(|port| u16::try_from(port).ok())
+        .find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok())
+        .expect("a free port")
+}
+
+/// Makes a folder or file the unprivileged user's.
+fn give_away(path: &Path) {
     if is_root() {
         let owner = Command::new("chown")
             .arg(UNPRIVILEGED)
-            .arg(folder)
+            .arg(path)
             .status()
             .unwrap();
         assert!(

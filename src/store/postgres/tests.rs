@@ -282,7 +282,7 @@ async fn nodes_that_start_at_one_time_make_the_tables_once() {
 async fn a_newer_binary_may_migrate_while_this_one_runs() {
     let (store, (server, database)) = fresh().await;
     let ann = created(&store, "ann@example.com").await;
-    assert_eq!(store.accounts(None, 9).await.unwrap(), [ann.clone()]);
+    assert_eq!(store.accounts(None, 9).await.unwrap(), [ann]);
     server.sql(
         &database,
         "ALTER TABLE accounts ADD COLUMN shoe_size BIGINT; \

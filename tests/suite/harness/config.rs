@@ -1,12 +1,34 @@
 //! The configuration of one test's gateway, as an operator would write it.
 
+use std::cell::Cell;
 use std::path::Path;
+use std::sync::Arc;
 
 use toml::{Table, Value};
 
 use super::certs::authority;
+use super::postgres::{self, TestServer};
 use super::redis::Redis;
-use super::{Upstream, ports, tokens};
+use super::{Gateway, Upstream, ports, tokens};
+
+/// The variable by which the whole suite is run on PostgreSQL: `PORTCULLIS_SUITE_DATABASE=postgres`.
+const DATABASE: &str = "PORTCULLIS_SUITE_DATABASE";
+
+thread_local! {
+    static ON_POSTGRES: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Runs tests of the suite, which must be on this thread, with their accounts in PostgreSQL.
+pub fn on_postgres(tests: &[(&str, fn())]) {
+    // The server is shared, and lasts as long as somebody has it.
+    let _server = TestServer::shared();
+    ON_POSTGRES.set(true);
+    for (name, test) in tests {
+        println!("--- on PostgreSQL: {name}");
+        test();
+    }
+    ON_POSTGRES.set(false);
+}
 
 /// A configuration file in the making. Everything that a test does not say has a fast, safe value.
 #[derive(Clone)]
@@ -14,6 +36,10 @@ pub struct Config {
     table: Table,
     pub https: u16,
     pub admin: u16,
+    /// Kept while a gateway may need it.
+    server: Option<Arc<TestServer>>,
+    /// Beside the configuration, by name.
+    files: Vec<(String, String)>,
 }
 
 impl Config {
@@ -45,11 +71,28 @@ impl Config {
             secret = {{ file = "jwt.secret" }}
             "#
         );
-        Self {
+        let config = Self {
             table: base.parse().unwrap(),
             https,
             admin,
+            server: None,
+            files: Vec::new(),
+        };
+        let asked = std::env::var(DATABASE).is_ok_and(|database| database == "postgres");
+        match asked || ON_POSTGRES.get() {
+            true => config.postgres(&TestServer::shared()),
+            false => config,
         }
+    }
+
+    /// Keeps the accounts in a new database of this server.
+    pub fn postgres(mut self, server: &Arc<TestServer>) -> Self {
+        self.server = Some(Arc::clone(server));
+        let address = server.address(&server.database());
+        self.toml(&format!(
+            "[accounts]\ndatabase = {address:?}\n\
+             [accounts.postgres]\npassword = {{ file = \"postgres.password\" }}"
+        ))
     }
 
     /// Adds what stands in this piece of TOML: tables are merged, lists of tables grow, other
@@ -60,6 +103,26 @@ impl Config {
             .unwrap_or_else(|error| panic!("{error}\n{piece}"));
         merge(&mut self.table, piece);
         self
+    }
+
+    /// The name of the database in PostgreSQL.
+    pub fn database(&self) -> String {
+        let address = self.table["accounts"]["database"].as_str().unwrap();
+        address.rsplit('/').next().unwrap().to_owned()
+    }
+
+    /// Puts a file beside the configuration.
+    pub fn file(mut self, name: &str, text: &str) -> Self {
+        self.files.push((name.to_owned(), text.to_owned()));
+        self
+    }
+
+    /// Keeps the accounts where another gateway keeps them.
+    pub fn sharing(mut self, other: &Gateway) -> Self {
+        let accounts = other.config.section("accounts");
+        let file = other.path("accounts.db").display().to_string();
+        self.server = other.config.server.clone();
+        self.toml(&accounts.replace("sqlite:accounts.db", &format!("sqlite:{file}")))
     }
 
     /// One section as TOML, for another configuration to take over.
@@ -123,6 +186,11 @@ impl Config {
                 .leaf(&["localhost", "127.0.0.1"])
                 .write(folder, "site");
         }
+        for (name, text) in &self.files {
+            std::fs::write(folder.join(name), text).unwrap();
+        }
+        let password = format!("{}\n", postgres::PASSWORD);
+        std::fs::write(folder.join("postgres.password"), password).unwrap();
         std::fs::write(folder.join("jwt.secret"), format!("{}\n", tokens::SECRET)).unwrap();
     }
 }
