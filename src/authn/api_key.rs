@@ -2,6 +2,8 @@
 
 mod claims;
 mod known;
+#[cfg(test)]
+mod tests;
 
 use std::cell::Cell;
 use std::rc::Rc;

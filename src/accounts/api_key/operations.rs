@@ -263,7 +263,7 @@ impl Accounts {
     }
 
     /// Writes the uses that have gathered.
-    pub(in crate::accounts) async fn write_key_uses(&self) {
+    pub(crate) async fn write_key_uses(&self) {
         let uses = self.0.key_uses.take();
         if uses.is_empty() {
             return;
