@@ -7,6 +7,7 @@
 
 mod suite {
     mod accounts;
+    mod api_keys;
     mod bearers;
     mod bounds;
     mod clients;

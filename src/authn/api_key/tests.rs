@@ -1,3 +1,5 @@
+//! Keys as one worker meets them, over a real database that comes and goes.
+
 use std::num::NonZeroUsize;
 
 use tempfile::TempDir;
