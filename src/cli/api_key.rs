@@ -44,7 +44,7 @@ enum Verb {
         /// A route, by name, that takes it; may be given more than once
         #[arg(long = "route", value_name = "NAME")]
         routes: Vec<String>,
-        /// A [[limit]], by name, under which it has its own budget; may be given more than once
+        /// A configured limit, by name, under which it has its own budget; may be given more than once
         #[arg(long = "limit", value_name = "NAME")]
         limits: Vec<String>,
     },
