@@ -16,6 +16,9 @@ use crate::secret;
 /// How long a device is known after a login: as long as browsers keep a cookie (RFC 6265bis §5.5).
 const KNOWN_FOR: Duration = Duration::from_secs(400 * 24 * 3600);
 
+/// What the cookie counts time in.
+const SECOND: Duration = Duration::from_secs(1);
+
 /// What the lockout may know of the device.
 pub(super) enum Device {
     Unknown,
@@ -36,15 +39,15 @@ impl Device {
             return Device::Known(session);
         }
         let shown = match (remembered(context, request), refresh) {
-            (Some(shown), _) => Some(shown),
+            (Some(shown), _) => Some((shown.account, shown.id)),
             (None, Some(token)) => recognised(context, token).await,
             (None, None) => None,
         };
-        let Some(shown) = shown else {
+        let Some((owner, id)) = shown else {
             return Device::Unknown;
         };
         match context.accounts.find_by_login(name).await {
-            Ok(Some(account)) if account.id == shown.account => Device::Known(shown.id),
+            Ok(Some(account)) if account.id == owner => Device::Known(id),
             Ok(_) | Err(_) => Device::Unknown,
         }
     }
@@ -62,28 +65,35 @@ pub(super) fn remember(context: &EndpointContext, account: &Account) -> Option<H
     let shown = Shown {
         account: account.id,
         id: format!("{:032x}", u128::from_ne_bytes(secret::random())),
+        // A whole second, and the next one: sessions that ended a moment ago were others.
+        until: context.clock.now() + KNOWN_FOR + SECOND,
     };
-    let until = context.clock.now() + KNOWN_FOR;
     let value = context
         .accounts
         .device_ring()
-        .seal(shown.written(until).as_bytes())?;
+        .seal(shown.written().as_bytes())?;
     let age = KNOWN_FOR.as_secs();
     let name = cookie::DEVICE;
     let field = format!("{name}={value}; Path=/; Max-Age={age}; Secure; HttpOnly; SameSite=Lax");
     HeaderValue::try_from(field).ok()
 }
 
-/// What a device shows: whose it is, and which.
+/// What a device cookie says: whose it is, which, and until when it is known.
 #[derive(Debug, PartialEq, Eq)]
 struct Shown {
     account: AccountId,
     id: String,
+    until: Timestamp,
 }
 
 impl Shown {
-    fn written(&self, until: Timestamp) -> String {
-        format!("{}.{}.{}", self.account, self.id, until.seconds())
+    fn written(&self) -> String {
+        format!("{}.{}.{}", self.account, self.id, self.until.seconds())
+    }
+
+    /// When its owner logged in.
+    fn since(&self) -> Timestamp {
+        self.until - KNOWN_FOR
     }
 
     /// `None`: not ours, or expired.
@@ -94,25 +104,27 @@ impl Shown {
         (now < until).then_some(Self {
             account: AccountId::parse(account).ok()?,
             id: String::from(id),
+            until,
         })
     }
 }
 
-/// The device cookie, if it is one of ours.
+/// The device cookie, if it is one of ours and no older than the last end of all sessions of its
+/// account: whoever was thrown out then keeps no allowance to guess the new password with.
 fn remembered(context: &EndpointContext, request: &EndpointRequest) -> Option<Shown> {
     let mut fields = request.headers.get_all(header::COOKIE).iter();
     let value = fields.find_map(|field| cookie::find(field, cookie::DEVICE))?;
     let payload = context.accounts.device_ring().open(value)?;
-    Shown::read(&payload, context.clock.now())
+    let shown = Shown::read(&payload, context.clock.now())?;
+    let revocations = context.accounts.revocations();
+    let ended = revocations.is_revoked(None, &shown.account.to_string(), shown.since());
+    (!ended).then_some(shown)
 }
 
 /// The account of a live refresh token: its devices share one allowance.
-async fn recognised(context: &EndpointContext, token: &str) -> Option<Shown> {
+async fn recognised(context: &EndpointContext, token: &str) -> Option<(AccountId, String)> {
     let account = context.accounts.recognise(token).await.ok()??;
-    Some(Shown {
-        account,
-        id: account.to_string(),
-    })
+    Some((account, account.to_string()))
 }
 
 /// The session of a bearer token that is still good, if it is of this very account.
@@ -156,8 +168,9 @@ mod tests {
         let shown = Shown {
             account: AccountId::random(),
             id: String::from("ab12"),
+            until: Timestamp::from_seconds(100),
         };
-        let written = shown.written(Timestamp::from_seconds(100));
+        let written = shown.written();
         let read = |at| Shown::read(written.as_bytes(), Timestamp::from_seconds(at));
         assert_eq!(read(99), Some(shown));
         assert_eq!(read(100), None);

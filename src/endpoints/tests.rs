@@ -38,7 +38,7 @@ fn no_two_endpoints_share_a_path_or_a_name() {
             assert!(seen.insert(path), "{path}");
         }
     }
-    assert_eq!(all().count(), 17);
+    assert_eq!(all().count(), 19);
 }
 
 #[test]
@@ -339,6 +339,42 @@ async fn a_device_that_logged_in_gets_a_cookie_that_only_we_can_make() {
             .await
             .expect(status);
     }
+}
+
+#[tokio::test]
+async fn a_device_is_known_until_all_sessions_of_its_account_end() {
+    let gate = Gate::open().await;
+    let guess = |cookie: &str| {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::COOKIE, cookie.parse().unwrap());
+        let wrong = json!({ "email": "ann@example.com", "password": "wrong" }).to_string();
+        let login = native(NativeEndpoint::Login);
+        gate.send(login, Caller::Anonymous, headers, wrong)
+    };
+    let cookie = |answer: &gate::Answer| {
+        let field = answer.headers[header::SET_COOKIE].to_str().unwrap();
+        String::from(field.split(';').next().unwrap())
+    };
+    let registered = gate.post(native(NativeEndpoint::Register), ann()).await;
+    let before = cookie(&registered);
+    for _ in 0..5 {
+        guess("a=b").await.expect(401);
+    }
+    guess("a=b").await.expect(429);
+    guess(&before).await.expect(401);
+    // Of the same second as what ends the others, and yet another.
+    let change = json!({ "current_password": PASSWORD, "new_password": "another horse" });
+    let token = registered.text("access_token");
+    gate.context.clock.advance(Duration::from_secs(600));
+    let changed = gate
+        .as_bearer(native(NativeEndpoint::ChangePassword), &token, change)
+        .await
+        .expect(200);
+    for _ in 0..5 {
+        guess("a=b").await.expect(401);
+    }
+    guess(&before).await.expect(429);
+    guess(&cookie(&changed)).await.expect(401);
 }
 
 #[tokio::test]
