@@ -130,7 +130,7 @@ impl Gateway {
         account.identified(&caller);
         let by_caller = self.admit_caller(snapshot, req, route, &caller).await?;
 
-        let permit = route.policy.permit(caller)?;
+        let permit = route.policy.permit(caller, req.client)?;
         Ok(Decision {
             route,
             permit,

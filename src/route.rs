@@ -119,11 +119,7 @@ impl Route {
         Self {
             name: name.into(),
             target: Target::Endpoint(Endpoint::Jwks),
-            policy: Policy {
-                auth: crate::authz::Auth::None,
-                roles: Vec::new(),
-                claims: Vec::new(),
-            },
+            policy: Policy::open(crate::authz::Auth::None),
             limits: Vec::new(),
             errors: Shape::Native,
             credentials: CredentialKinds::default(),

@@ -29,7 +29,7 @@ pub use change::{
     Change, CreateAccount, CreateApiKey, CreateService, Created, Delete, DeleteService,
     EndSessions, Ending, KeepRingKey, KeyCreated, NewSession, NoteKeyUses, OpenSession, Rehash,
     RevokeApiKey, Revoked, Rotate, RotateApiKey, Rotation, SetAttributes, SetPassword, SetRoles,
-    SetServiceRoles, SetServiceStatus, SetStatus, Sweep, Which,
+    SetServiceRoles, SetServiceStatus, SetStatus, Sweep, VerifyEmail, Which,
 };
 pub use postgres::{Authorities, Encryption, NotAnAddress, PostgresAddress, PostgresSettings};
 pub use revocations::{Place, RevocationNews};

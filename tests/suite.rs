@@ -7,6 +7,7 @@
 
 mod suite {
     mod accounts;
+    mod admission;
     mod api_keys;
     mod bearers;
     mod bounds;

@@ -69,6 +69,7 @@ pub enum Event {
     /// A refresh token came a second time: somebody else has a copy. The session ended.
     RefreshReused,
     PasswordChanged,
+    EmailVerified,
     StatusChanged(Status),
     RolesChanged(Vec<Role>),
     /// The names of those that were set or removed: what they say may be personal.
@@ -93,6 +94,7 @@ impl Event {
             Self::LoggedOutEverywhere => "logged_out_everywhere",
             Self::RefreshReused => "refresh_reused",
             Self::PasswordChanged => "password_changed",
+            Self::EmailVerified => "email_verified",
             Self::StatusChanged(_) => "status_changed",
             Self::RolesChanged(_) => "roles_changed",
             Self::AttributesChanged(_) => "attributes_changed",
@@ -122,6 +124,7 @@ impl Event {
             | Self::LoggedOutEverywhere
             | Self::RefreshReused
             | Self::PasswordChanged
+            | Self::EmailVerified
             | Self::Deleted
             | Self::ServiceAdded => String::new(),
         }

@@ -5,7 +5,9 @@ use super::{
     Account, AccountId, Accounts, HashError, LoginName, PlainPassword, PolicyError, Role, Status,
     login,
 };
-use crate::store::{Delete, Revoked, SetPassword, SetRoles, SetStatus, StoreError, Which};
+use crate::store::{
+    Delete, Revoked, SetPassword, SetRoles, SetStatus, StoreError, VerifyEmail, Which,
+};
 
 /// Why an operator's command did nothing.
 #[derive(Debug, thiserror::Error)]
@@ -76,6 +78,25 @@ impl Accounts {
         let revoked = self.store().commit(set).await?;
         self.operated(revoked)?;
         self.note(Event::RolesChanged(roles), account, origin);
+        Ok(())
+    }
+
+    /// Marks an account's address as shown to be its owner's: tokens say so from their next refresh.
+    pub async fn verify_email(
+        &self,
+        account: &Account,
+        origin: &Origin,
+    ) -> Result<(), OperateError> {
+        let verify = VerifyEmail {
+            account: account.id,
+            email: account.email.clone(),
+            at: self.now(),
+            origin: origin.clone(),
+        };
+        if !self.store().commit(verify).await? {
+            return Err(OperateError::Unknown);
+        }
+        self.note(Event::EmailVerified, account.id, origin);
         Ok(())
     }
 

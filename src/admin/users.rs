@@ -49,6 +49,10 @@ pub enum UserCommand {
     Disable {
         user: String,
     },
+    /// The address has been shown to be its owner's.
+    Verify {
+        user: String,
+    },
     Delete {
         user: String,
     },
@@ -167,6 +171,11 @@ pub async fn perform(
         UserCommand::Unlock { user } => set_status(accounts, origin, &user, Status::Active).await,
         UserCommand::Disable { user } => {
             set_status(accounts, origin, &user, Status::Disabled).await
+        }
+        UserCommand::Verify { user } => {
+            let account = find(accounts, &user).await?;
+            accounts.verify_email(&account, origin).await?;
+            answer_with(accounts, account.id).await
         }
         UserCommand::Delete { user } => {
             let id = find(accounts, &user).await?.id;

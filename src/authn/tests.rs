@@ -60,6 +60,7 @@ impl Bench {
             subject: String::from("u1"),
             session,
             email: None,
+            email_verified: false,
             name: None,
             username: None,
             roles: Vec::new(),

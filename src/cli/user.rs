@@ -50,6 +50,8 @@ enum Verb {
     Unlock { user: String },
     /// Disable an account; its sessions end
     Disable { user: String },
+    /// Mark an account's e-mail address as verified
+    Verify { user: String },
     /// Delete an account and its data; its names are free again
     Delete { user: String },
     /// Give an account these roles and no others
@@ -93,6 +95,7 @@ impl Verb {
             Verb::Lock { user } => UserCommand::Lock { user },
             Verb::Unlock { user } => UserCommand::Unlock { user },
             Verb::Disable { user } => UserCommand::Disable { user },
+            Verb::Verify { user } => UserCommand::Verify { user },
             Verb::Delete { user } => UserCommand::Delete { user },
             Verb::Role { user, roles } => UserCommand::Role { user, roles },
             Verb::Password { user } => UserCommand::Password {

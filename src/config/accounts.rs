@@ -146,7 +146,7 @@ impl FromToml for Registration {
 }
 
 /// The domain of an e-mail address, in lower case.
-struct Domain(String);
+pub(super) struct Domain(pub(super) String);
 
 impl FromToml for Domain {
     const EXPECTED: &'static str = "a domain such as \"example.com\"";
@@ -157,6 +157,17 @@ impl FromToml for Domain {
             Ok(email) if !written.contains('@') => Ok(Self(email.domain().to_owned())),
             Ok(_) | Err(_) => Err(Wrong::Expected(String::from(Self::EXPECTED))),
         }
+    }
+}
+
+impl FromToml for EmailAddress {
+    const EXPECTED: &'static str = "an e-mail address such as \"ann@example.com\"";
+
+    fn from_toml(value: &Value<'_>) -> Result<Self, Wrong> {
+        value
+            .as_str()
+            .and_then(|text| EmailAddress::parse(text).ok())
+            .ok_or_else(|| Wrong::Expected(String::from(Self::EXPECTED)))
     }
 }
 

@@ -9,11 +9,12 @@ use std::time::Duration;
 use http::{HeaderName, Method};
 
 use self::words::{CredentialKind, OneOrMore, Prefix, TokenPlace, WrittenAuthorization};
+use super::accounts::Domain;
 use super::headers::Headers;
-use super::reader::{Table, Value, Wrong};
+use super::reader::{FromToml, Table, Value, Wrong};
 use super::units::ByteSize;
 use super::{limits, tokens};
-use crate::authz::{Auth, ClaimRule, Policy};
+use crate::authz::{AddressRule, AllowList, Auth, ClaimRule, Policy};
 use crate::endpoints::{self, Cost, Endpoint, Profile};
 use crate::inbound::Askers;
 use crate::limit::{RuleId, RuleSpec};
@@ -142,6 +143,8 @@ fn endpoint_route(endpoint: Endpoint, rules: &[RuleSpec]) -> Route {
             auth: endpoint.auth(),
             roles: Vec::new(),
             claims: Vec::new(),
+            address: AddressRule::Any,
+            allow: AllowList::default(),
         },
         limits: limit
             .and_then(|name| limits::place_of(name, rules))
@@ -258,16 +261,48 @@ fn read_policy(section: &mut Table<'_>) -> Policy {
     let auth = section.or("auth", Auth::Required);
     let roles = section.list::<String>("roles");
     let claims = section.table("claims").map(read_claims).unwrap_or_default();
-    if auth == Auth::None && (!roles.is_empty() || !claims.is_empty()) {
-        let problem =
-            "a route with `auth = \"none\"` looks at nobody: it cannot ask for roles or claims";
-        section.wrong("auth", problem);
-    }
-    Policy {
+    let address = match section.or("verified", false) {
+        true => AddressRule::Verified,
+        false => AddressRule::Any,
+    };
+    let policy = Policy {
         auth,
         roles,
         claims,
+        address,
+        allow: section.table("allow").map(read_allow).unwrap_or_default(),
+    };
+    if auth == Auth::None && policy.has_rules() {
+        let problem = "a route with `auth = \"none\"` looks at nobody: it cannot ask for roles, \
+                       claims or addresses";
+        section.wrong("auth", problem);
     }
+    policy
+}
+
+fn read_allow(mut table: Table<'_>) -> AllowList {
+    let allow = AllowList {
+        networks: somebody(&mut table, "networks"),
+        emails: somebody(&mut table, "emails"),
+        domains: somebody::<Domain>(&mut table, "domains")
+            .into_iter()
+            .map(|domain| domain.0)
+            .collect(),
+    };
+    table.finish();
+    allow
+}
+
+/// The list at `key`. One that is there and empty would let everybody in, which nobody means.
+fn somebody<T: FromToml>(table: &mut Table<'_>, key: &'static str) -> Vec<T> {
+    let listed = table.list(key);
+    if table.has(key) && listed.is_empty() {
+        table.wrong(
+            key,
+            "nobody is on this list: take it away, or name somebody",
+        );
+    }
+    listed
 }
 
 fn read_claims(table: Table<'_>) -> Vec<ClaimRule> {

@@ -81,6 +81,7 @@ fn claims(opened: &Opened) -> AccessTokenClaims {
         subject: account.id.to_string(),
         session: opened.id,
         email: Some(account.email.to_string()),
+        email_verified: account.email_verified,
         name: Some(account.name.to_string()),
         username: account.username.as_ref().map(ToString::to_string),
         roles: account.roles.iter().map(Role::to_string).collect(),

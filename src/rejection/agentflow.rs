@@ -67,6 +67,9 @@ fn code(reason: Reason) -> &'static str {
         Reason::Forbidden
         | Reason::OriginForbidden
         | Reason::RegistrationClosed
+        | Reason::EmailUnverified
+        | Reason::NotInvited
+        | Reason::ApprovalPending
         | Reason::PasswordWrong => "FORBIDDEN",
         Reason::InvalidBody => "VALIDATION_ERROR",
         Reason::RateLimited | Reason::LockedOut => "RATE_LIMIT_EXCEEDED",
@@ -107,6 +110,9 @@ fn message(refusal: &Refusal) -> String {
         | Reason::Forbidden
         | Reason::OriginForbidden
         | Reason::RegistrationClosed
+        | Reason::EmailUnverified
+        | Reason::NotInvited
+        | Reason::ApprovalPending
         | Reason::NotFound
         | Reason::MethodNotAllowed
         | Reason::BodyTooSlow

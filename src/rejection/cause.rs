@@ -43,9 +43,14 @@ impl Rejection {
             },
             Rejection::Authn(error) => authn(error),
             Rejection::Denied(Denied::Anonymous(error)) => authn(error),
-            Rejection::Denied(Denied::Role | Denied::Claim(_) | Denied::Limit(_)) => {
-                Refusal::of(Reason::Forbidden)
-            }
+            Rejection::Denied(
+                Denied::Role
+                | Denied::Claim(_)
+                | Denied::Limit(_)
+                | Denied::Network
+                | Denied::Address,
+            ) => Refusal::of(Reason::Forbidden),
+            Rejection::Denied(Denied::Unverified) => Refusal::of(Reason::EmailUnverified),
             Rejection::Outbound(OutboundError::Rewrite(_)) => Refusal::of(Reason::Malformed),
             Rejection::Outbound(OutboundError::Mint(_)) => Refusal::of(Reason::Internal),
             Rejection::Upstream(error) => upstream(error),

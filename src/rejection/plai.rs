@@ -45,6 +45,9 @@ fn word(reason: Reason) -> &'static str {
         | Reason::Forbidden
         | Reason::OriginForbidden
         | Reason::RegistrationClosed
+        | Reason::EmailUnverified
+        | Reason::NotInvited
+        | Reason::ApprovalPending
         | Reason::NotFound
         | Reason::MethodNotAllowed
         | Reason::BodyTooSlow

@@ -25,6 +25,9 @@ fn detail(refusal: &Refusal) -> String {
         | Reason::Forbidden
         | Reason::OriginForbidden
         | Reason::RegistrationClosed
+        | Reason::EmailUnverified
+        | Reason::NotInvited
+        | Reason::ApprovalPending
         | Reason::NotFound
         | Reason::MethodNotAllowed
         | Reason::BodyTooSlow

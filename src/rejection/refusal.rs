@@ -54,6 +54,9 @@ pub(super) enum Reason {
     Forbidden,
     OriginForbidden,
     RegistrationClosed,
+    EmailUnverified,
+    NotInvited,
+    ApprovalPending,
     NotFound,
     MethodNotAllowed,
     BodyTooSlow,
@@ -130,7 +133,10 @@ impl Reason {
             Reason::PasswordWrong
             | Reason::Forbidden
             | Reason::OriginForbidden
-            | Reason::RegistrationClosed => StatusCode::FORBIDDEN,
+            | Reason::RegistrationClosed
+            | Reason::EmailUnverified
+            | Reason::NotInvited
+            | Reason::ApprovalPending => StatusCode::FORBIDDEN,
             Reason::NotFound => StatusCode::NOT_FOUND,
             Reason::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Reason::BodyTooSlow => StatusCode::REQUEST_TIMEOUT,
@@ -165,6 +171,9 @@ impl Reason {
             Reason::Forbidden => "forbidden",
             Reason::OriginForbidden => "origin_forbidden",
             Reason::RegistrationClosed => "registration_closed",
+            Reason::EmailUnverified => "email_unverified",
+            Reason::NotInvited => "not_invited",
+            Reason::ApprovalPending => "approval_pending",
             Reason::NotFound => "not_found",
             Reason::MethodNotAllowed => "method_not_allowed",
             Reason::BodyTooSlow => "body_too_slow",
@@ -200,6 +209,9 @@ impl Reason {
             Reason::Forbidden => "You may not do this",
             Reason::OriginForbidden => "The origin is not admitted",
             Reason::RegistrationClosed => "Registration is closed",
+            Reason::EmailUnverified => "The e-mail address must be verified first",
+            Reason::NotInvited => "A valid invitation is needed",
+            Reason::ApprovalPending => "The account waits for its approval",
             Reason::NotFound => "Not Found",
             Reason::MethodNotAllowed => "Method Not Allowed",
             Reason::BodyTooSlow => "The request body did not arrive in time",

@@ -8,7 +8,7 @@ use crate::clock::Timestamp;
 use crate::store::StoreError;
 use crate::store::change::{
     CreateAccount, Created, Delete, Ending, Rehash, Revoked, SetAttributes, SetPassword, SetRoles,
-    SetStatus, Which,
+    SetStatus, VerifyEmail, Which,
 };
 
 impl Store {
@@ -212,6 +212,38 @@ impl Change for SetStatus {
                     .map(Some)
             }
         }
+    }
+}
+
+impl Change for VerifyEmail {
+    type Output = bool;
+
+    async fn apply(&self, connection: &mut Connection<'_>) -> Result<bool, StoreError> {
+        let account = || self.account.to_string();
+        let found = query("SELECT email_verified_at FROM accounts WHERE id = $1 AND email = $2")
+            .bind(account())
+            .bind(self.email.as_str())
+            .fetch_optional(&mut *connection)
+            .await?;
+        let Some(row) = found else {
+            return Ok(false);
+        };
+        if row.try_get::<Option<i64>>("email_verified_at")?.is_some() {
+            return Ok(true);
+        }
+        query("UPDATE accounts SET email_verified_at = $2, updated_at = $2 WHERE id = $1")
+            .bind(account())
+            .bind(self.at.millis())
+            .execute(&mut *connection)
+            .await?;
+        let entry = Entry {
+            event: Event::EmailVerified,
+            account: self.account,
+            session: None,
+            origin: self.origin.clone(),
+        };
+        audit::write(connection, &entry, self.at).await?;
+        Ok(true)
     }
 }
 

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use crate::accounts::audit::{Entry, Origin};
 use crate::accounts::{
-    Account, AccountId, Attributes, Device, PasswordHash, Revocation, Role, SessionId, Status,
+    Account, AccountId, Attributes, Device, EmailAddress, PasswordHash, Revocation, Role,
+    SessionId, Status,
 };
 use crate::clock::Timestamp;
 use crate::secret::Secret;
@@ -168,6 +169,16 @@ pub struct SetStatus {
     pub account: AccountId,
     pub status: Status,
     pub ending: Ending,
+}
+
+/// Marks an account's address as shown to be its owner's. Answers whether there is such an account
+/// that still has this address.
+#[derive(Clone, Debug)]
+pub struct VerifyEmail {
+    pub account: AccountId,
+    pub email: EmailAddress,
+    pub at: Timestamp,
+    pub origin: Origin,
 }
 
 /// Sets an account's roles; ends its sessions when it loses one. `None`: no such account.

@@ -29,6 +29,7 @@ fn alice() -> AccessTokenClaims {
         subject: String::from("0b9f5c1e-8f0f-4f57-9a51-3c2f3f0f8a11"),
         session: SessionId::random(),
         email: Some(String::from("alice@example.com")),
+        email_verified: false,
         name: Some(String::from("Alice")),
         username: None,
         roles: vec![String::from("admin"), String::from("member")],

@@ -37,6 +37,8 @@ pub struct AccessTokenClaims {
     /// `sid`: the session that ends this token when it ends.
     pub session: SessionId,
     pub email: Option<String>,
+    /// Said when it is so (OpenID Connect Core §5.1).
+    pub email_verified: bool,
     pub name: Option<String>,
     pub username: Option<String>,
     /// `roles`; the first is `role` too.
@@ -51,6 +53,8 @@ pub(in crate::authn) struct Written<'a> {
     uuid: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     email: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    email_verified: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     name: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -81,6 +85,7 @@ impl AccessTokenClaims {
             user_id: &self.subject,
             uuid: &self.subject,
             email: self.email.as_deref(),
+            email_verified: self.email_verified.then_some(true),
             name: self.name.as_deref(),
             username: self.username.as_deref(),
             role: self.roles.first().map(String::as_str),

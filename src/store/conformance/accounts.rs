@@ -227,3 +227,40 @@ pub(super) async fn the_schemes_of_passwords_are_those_in_use(store: &Store) {
     }
     assert!(store.password_schemes().await.unwrap().is_empty());
 }
+
+pub(super) async fn an_address_is_verified_once(store: &Store) {
+    let ann = created(store, "ann@example.com").await;
+    let verify = |email: &str, seconds| VerifyEmail {
+        account: ann.id,
+        email: EmailAddress::parse(email).unwrap(),
+        at: T0 + Duration::from_secs(seconds),
+        origin: origin(),
+    };
+    assert!(!store.commit(verify("old@example.com", 1)).await.unwrap());
+    assert!(
+        !store
+            .account(ann.id)
+            .await
+            .unwrap()
+            .unwrap()
+            .0
+            .email_verified
+    );
+    for seconds in [2, 3] {
+        assert!(
+            store
+                .commit(verify("ann@example.com", seconds))
+                .await
+                .unwrap()
+        );
+        let (found, _) = store.account(ann.id).await.unwrap().unwrap();
+        assert!(found.email_verified);
+        assert_eq!(found.updated_at, T0 + Duration::from_secs(2));
+    }
+    let delete = Delete {
+        account: ann.id,
+        ending: ending(T0),
+    };
+    assert!(store.commit(delete).await.unwrap().is_some());
+    assert!(!store.commit(verify("ann@example.com", 4)).await.unwrap());
+}
