@@ -10,6 +10,7 @@ pub mod dev_cert;
 mod drain;
 mod exchange;
 mod executor;
+mod handshakes;
 mod io;
 mod listener;
 mod proxy;

@@ -147,10 +147,13 @@ async fn handshake<S>(
     tls: &Tls,
     worker: &Worker<S>,
 ) -> std::io::Result<(Stream, Peer, Protocol)> {
-    // The semaphore is never closed, so a permit always comes; until then the handshake's time runs.
-    let _permit = worker.handshakes.acquire().await;
+    let ip = peer.address.ip();
+    let stands_for_one = !listed(&worker.shared.proxies, ip);
+    let network = stands_for_one.then(|| ClientIp::new(ip).network());
     let acceptor = TlsAcceptor::from(Arc::clone(&tls.config));
-    let stream = acceptor.accept(socket).await?;
+    // While it waits for its turn, the handshake's time runs.
+    let accepted = worker.handshakes.in_turn(network, acceptor.accept(socket));
+    let stream = accepted.await?;
     let (_, session) = stream.get_ref();
     let name = session.server_name().map(str::to_ascii_lowercase);
     peer.server_name = name.map(Arc::from);

@@ -27,7 +27,8 @@ pub struct Bounds {
     pub connections: usize,
     /// Connections open at once from one client network (an IPv4 address, an IPv6 /64).
     pub connections_per_address: u32,
-    /// TLS handshakes under way at once on each worker. More wait, within their own time.
+    /// TLS handshakes under way at once on each worker, an eighth of them from one client network.
+    /// More wait, within their own time.
     pub handshakes: usize,
     /// From the first packet to the end of the PROXY header and the TLS handshake.
     pub handshake_time: Duration,
@@ -41,7 +42,7 @@ pub struct Bounds {
     pub body_rate: MinimumRate,
     /// A request's head in HTTP/1.1, in bytes.
     pub header_bytes: usize,
-    /// Header fields of a request in HTTP/1.1.
+    /// Header fields of a request.
     pub header_fields: usize,
     /// A request's header list in HTTP/2, in bytes as RFC 9113 §6.5.2 counts them.
     pub h2_header_bytes: u32,

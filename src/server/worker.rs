@@ -10,7 +10,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use ipnet::IpNet;
-use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::LocalSet;
 
 use super::Serve;
@@ -18,6 +18,7 @@ use super::connection;
 use super::counters::Counters;
 use super::drain::{DrainControl, Stage};
 use super::exchange::Closing;
+use super::handshakes::Handshakes;
 use super::listener::Plan;
 use super::redirect::Redirect;
 use super::settings::{Bounds, Settings};
@@ -44,7 +45,7 @@ pub(super) struct Arrival {
 pub(super) struct Worker<S> {
     pub(super) service: S,
     pub(super) shared: Arc<Shared>,
-    pub(super) handshakes: Semaphore,
+    pub(super) handshakes: Handshakes,
     /// Whether HTTP/1.1 connections end with their next answer.
     pub(super) closing: Cell<Closing>,
     /// The worker's own copy: its connections share no lock with another worker's.
@@ -210,7 +211,7 @@ async fn run<S: Serve>(
     let own_stage = watch::Sender::new(*stage.borrow());
     let worker = Rc::new(Worker {
         service,
-        handshakes: Semaphore::new(shared.bounds.handshakes),
+        handshakes: Handshakes::new(shared.bounds.handshakes),
         shared,
         closing: Cell::new(Closing::No),
         stage: own_stage.subscribe(),

@@ -19,6 +19,27 @@ async fn a_handshake_that_does_not_end_is_cut_off() {
 }
 
 #[tokio::test]
+async fn handshakes_that_dawdle_hold_up_no_other_address() {
+    let server = TestServer::start(Bounds {
+        handshakes: 8,
+        handshake_time: 10 * PATIENCE,
+        ..Bounds::default()
+    });
+    let mut dawdling = Vec::new();
+    for _ in 0..32 {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.2:0".parse().unwrap()).unwrap();
+        let mut tcp = socket.connect(server.addresses[0]).await.unwrap();
+        tcp.write_all(&[0x16, 3, 1]).await.unwrap();
+        dawdling.push(tcp);
+    }
+    let mut stream = within(server.tls(&[b"http/1.1"])).await;
+    let request = b"GET /hello HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+    let answer = exchange(&mut stream, request).await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+}
+
+#[tokio::test]
 async fn a_head_that_does_not_end_is_cut_off() {
     let server = TestServer::start(Bounds {
         header_time: SHORT,
