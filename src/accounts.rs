@@ -4,6 +4,7 @@ mod api_key;
 mod attributes;
 pub mod audit;
 mod breached;
+mod browser;
 mod email;
 mod failing;
 mod hasher;
@@ -38,6 +39,7 @@ pub use api_key::{
 pub use attributes::{AttributeError, Attributes};
 pub use audit::{Actor, Audit, Event, Origin, Refusal};
 pub use breached::BreachedPasswords;
+pub use browser::{BrowserSession, Keep, OpenedInBrowser};
 pub use email::{EmailAddress, EmailError};
 pub use hasher::{Checked, Cost, HashError, HashSettings, Hasher, NotACost, NotImportable};
 pub use login::{ChangePasswordError, CheckError, PasswordChange};
@@ -92,6 +94,10 @@ struct Shared {
     device_ring: Ring,
     key_form: KeyForm,
     key_uses: KeyUses,
+    /// Seals session cookies.
+    session_ring: Ring,
+    /// Uses of sessions that wait to be written.
+    uses: browser::Uses,
     rules: ArcSwap<Rules>,
     clock: Clock,
     failing: FailureTime,
@@ -115,6 +121,8 @@ impl Accounts {
                 Ring::load(&store, "api-key", now).await?,
             ),
             key_uses: KeyUses::default(),
+            session_ring: Ring::load(&store, "session", now).await?,
+            uses: browser::Uses::default(),
             store,
             rules: ArcSwap::from_pointee(rules),
             clock,
@@ -133,6 +141,11 @@ impl Accounts {
         let mut is_away = false;
         loop {
             ticks.tick().await;
+            if let Err(error) = self.write_uses().await
+                && !is_away
+            {
+                tracing::warn!(%error, "the last use of sessions cannot be written");
+            }
             is_away = match (self.catch_up().await, is_away) {
                 (Ok(()), true) => {
                     tracing::info!("revocations can be read again");
@@ -161,6 +174,9 @@ impl Accounts {
     /// Makes the changes that are under way and closes the database.
     pub async fn close(&self) {
         self.write_key_uses().await;
+        if let Err(error) = self.write_uses().await {
+            tracing::warn!(%error, "the last use of sessions was not written");
+        }
         self.0.store.close().await;
     }
 

@@ -11,21 +11,25 @@ pub mod token;
 mod jwk;
 mod jws;
 mod places;
+mod session;
 
 use std::sync::Arc;
 
+use http::{HeaderValue, header};
 use tokio::runtime::Handle;
 
 use crate::accounts::{Accounts, Revocations};
 use crate::authz::Auth;
 use crate::clock::{Clock, Timestamp};
-use crate::inbound::Inbound;
+use crate::inbound::{Inbound, Site, cookie, is_safe};
 use crate::route::{CredentialKinds, Route, TokenPlaces};
+use crate::store::StoreError;
 
 pub use api_key::{DEFAULT_KEY_HEADER, KeyError, KeyGrant};
 pub use cache::{CacheSize, TokenCache, TokenDigest};
 pub use minter::Minter;
 pub use rules::Tokens;
+pub use session::Sessions;
 pub use token::{AccessTokenClaims, Claims, Lifetimes, TokenError};
 
 use api_key::ApiKeys;
@@ -63,20 +67,43 @@ pub enum Credential {
     Query,
     /// An API key, on a route that takes them. It goes no further.
     ApiKey(Arc<KeyGrant>),
+    /// The cookie of a browser's session.
+    Cookie,
 }
 
 impl Credential {
     /// What the caller's API key allows, when it is one.
     pub fn grant(&self) -> Option<&KeyGrant> {
         match self {
-            Credential::Bearer | Credential::Subprotocol(_) | Credential::Query => None,
+            Credential::Bearer
+            | Credential::Subprotocol(_)
+            | Credential::Query
+            | Credential::Cookie => None,
             Credential::ApiKey(grant) => Some(grant),
         }
     }
 }
 
-/// Why nobody could be named. Each is a 401, but for `Ambiguous` (400), `OtherRoute` (403) and
-/// `Unavailable` (503).
+/// A caller, and what becomes of the browser's session cookie.
+#[derive(Debug)]
+pub struct Authenticated {
+    pub caller: Caller,
+    pub cookie: CookieFate,
+}
+
+/// What the answer does to the browser's session cookie.
+#[derive(Clone, Debug, Default)]
+pub enum CookieFate {
+    #[default]
+    Leave,
+    /// This `Set-Cookie`: the session lives on for longer.
+    Renew(HeaderValue),
+    /// It names no session.
+    Clear,
+}
+
+/// Why nobody could be named. Each is a 401, but for `Ambiguous` (400), `OtherRoute` and
+/// `ForeignSite` (403), `Unavailable` and `Store` (503).
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum AuthnError {
     #[error("no credential")]
@@ -99,6 +126,13 @@ pub enum AuthnError {
     /// cannot be looked up.
     #[error("the credential cannot be judged now")]
     Unavailable,
+    /// Made up, torn, or of a session that is over.
+    #[error("the session cookie names no session")]
+    Cookie,
+    #[error("the request shows a cookie and no proof that a page of this origin sent it")]
+    ForeignSite,
+    #[error("the session cannot be looked up")]
+    Store(#[source] StoreError),
 }
 
 impl AuthnError {
@@ -110,8 +144,32 @@ impl AuthnError {
             | AuthnError::Ambiguous
             | AuthnError::ApiKey(_)
             | AuthnError::Kind
+            | AuthnError::Cookie
             | AuthnError::Revoked => true,
-            AuthnError::Missing | AuthnError::OtherRoute | AuthnError::Unavailable => false,
+            AuthnError::Missing
+            | AuthnError::OtherRoute
+            | AuthnError::Unavailable
+            | AuthnError::ForeignSite
+            | AuthnError::Store(_) => false,
+        }
+    }
+
+    /// What becomes of the session cookie: one that names nothing is taken from the browser.
+    /// While the store is away nobody knows, and nothing is cleared.
+    pub fn cookie_fate(&self) -> CookieFate {
+        match self {
+            AuthnError::Cookie => CookieFate::Clear,
+            AuthnError::Missing
+            | AuthnError::Scheme
+            | AuthnError::Token(_)
+            | AuthnError::Revoked
+            | AuthnError::ApiKey(_)
+            | AuthnError::Kind
+            | AuthnError::OtherRoute
+            | AuthnError::Ambiguous
+            | AuthnError::Unavailable
+            | AuthnError::ForeignSite
+            | AuthnError::Store(_) => CookieFate::Leave,
         }
     }
 }
@@ -123,6 +181,7 @@ pub struct Authenticator {
     keys: Option<ApiKeys>,
     revocations: Revocations,
     clock: Clock,
+    sessions: Option<Sessions>,
 }
 
 impl Authenticator {
@@ -132,6 +191,16 @@ impl Authenticator {
             keys: None,
             revocations,
             clock,
+            sessions: None,
+        }
+    }
+
+    /// The same, which knows the sessions of browsers too.
+    #[must_use]
+    pub fn with_sessions(self, sessions: Sessions) -> Self {
+        Self {
+            sessions: Some(sessions),
+            ..self
         }
     }
 
@@ -151,27 +220,42 @@ impl Authenticator {
     }
 
     /// Names the caller of `req`, as far as `route` asks. A token in a place that the route does
-    /// not read is taken out of the request, on public routes too, and so is a key of ours.
+    /// not read is taken out of the request, on public routes too, and so is a key of ours. What is
+    /// shown on purpose, a token or a key, beats the cookie that a browser sends by itself.
     ///
-    /// Waits only for a key that is not known yet, or was looked at long ago.
+    /// Waits only for a key or a session that is not known yet, or was looked at long ago.
     pub async fn authenticate(
         &self,
         req: &mut Inbound,
         route: &Route,
         tokens: &Tokens,
-    ) -> Result<Caller, AuthnError> {
+    ) -> Result<Authenticated, AuthnError> {
         let shown = Shown {
             websocket: req.upgrade.is_some(),
             headers: &mut req.headers,
             path: &mut req.path,
         };
+        let auth = route.policy.auth;
         let asked = Asked {
-            auth: route.policy.auth,
+            auth,
             kinds: route.credentials,
             places: route.tokens,
         };
-        let key = match self.identify(shown, asked, tokens)? {
-            Named::Caller(caller) => return Ok(caller),
+        let explicit = self.identify(shown, asked, tokens);
+        let nobody = matches!(
+            explicit,
+            Ok(Named::Caller(Caller::Anonymous)) | Err(AuthnError::Missing)
+        );
+        if nobody
+            && auth != Auth::None
+            && route.credentials.cookie
+            && let Some(sessions) = &self.sessions
+            && let Some(text) = cookie::session(&req.headers)
+        {
+            return by_cookie(sessions, text, (&*req, auth), tokens).await;
+        }
+        let key = match explicit? {
+            Named::Caller(caller) => return Ok(caller.into()),
             Named::Key(key) => key,
         };
         let keys = self.keys.as_ref();
@@ -182,7 +266,7 @@ impl Authenticator {
         };
         let identity = keys.identify(&key, at, &self.clock).await?;
         self.check_news(tokens)?;
-        Ok(Caller::Identified(identity))
+        Ok(Caller::Identified(identity).into())
     }
 
     fn identify(
@@ -312,6 +396,49 @@ struct Asked {
 enum Named {
     Caller(Caller),
     Key(String),
+}
+
+impl From<Caller> for Authenticated {
+    fn from(caller: Caller) -> Self {
+        Self {
+            caller,
+            cookie: CookieFate::Leave,
+        }
+    }
+}
+
+/// Names the caller by the session cookie. A browser sends it along whoever made the request: one
+/// that may change something, or opens a WebSocket, must show that a page of this origin did.
+async fn by_cookie(
+    sessions: &Sessions,
+    text: &str,
+    (req, auth): (&Inbound, Auth),
+    tokens: &Tokens,
+) -> Result<Authenticated, AuthnError> {
+    let Some(named) = sessions.judge(text, req.client, tokens).await? else {
+        return match auth {
+            Auth::Required => Err(AuthnError::Cookie),
+            Auth::None | Auth::Optional => Ok(Authenticated {
+                caller: Caller::Anonymous,
+                cookie: CookieFate::Clear,
+            }),
+        };
+    };
+    // Another proxy that asks about a WebSocket does not open it here: its key tells.
+    let opens = req.upgrade.is_some() || req.headers.contains_key(header::SEC_WEBSOCKET_KEY);
+    if (opens || !is_safe(&req.method))
+        && Site::of(&req.headers, req.scheme, &req.host) == Site::Unproved
+    {
+        return Err(AuthnError::ForeignSite);
+    }
+    Ok(Authenticated {
+        caller: Caller::Identified(Identity {
+            claims: named.claims,
+            credential: Credential::Cookie,
+            token: named.token,
+        }),
+        cookie: named.renewal.map_or(CookieFate::Leave, CookieFate::Renew),
+    })
 }
 
 #[cfg(test)]

@@ -28,6 +28,7 @@ use std::time::Duration;
 use crate::accounts::{Rules, Settings};
 use crate::authn::Tokens;
 use crate::clock::Clock;
+use crate::endpoints::{LOGIN_PAGE, Profile};
 use crate::inbound::Askers;
 use crate::limit::RuleSpec;
 use crate::lockout::LockoutSettings;
@@ -48,6 +49,8 @@ pub struct Config {
     pub logs: log::Logs,
     pub accounts: Settings,
     pub rules: Rules,
+    /// The login page, when the profile is on that has one.
+    pub login_page: Option<&'static str>,
     pub tokens: Tokens,
     pub redis: Option<RedisSettings>,
     pub limits: Vec<RuleSpec>,
@@ -117,6 +120,7 @@ impl Config {
             askers: askers.as_ref(),
         };
         let routes = routes::read(&mut root, &accounts.profiles, &named);
+        let has_page = accounts.profiles.contains(&Profile::Browser);
         root.finish();
         Some(Self {
             development,
@@ -125,6 +129,7 @@ impl Config {
             logs,
             accounts: accounts.settings,
             rules: accounts.rules,
+            login_page: has_page.then_some(LOGIN_PAGE),
             tokens: tokens?,
             redis,
             limits,

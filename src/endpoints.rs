@@ -1,5 +1,6 @@
 //! The paths that the gateway answers itself: one module a profile.
 
+mod browser;
 mod device;
 mod error;
 mod fields;
@@ -29,7 +30,9 @@ use crate::clock::Clock;
 use crate::limit::{Limits, RuleSet};
 use crate::lockout::Lockout;
 use crate::rejection::{Rejection, Shape};
+use crate::route::CredentialKinds;
 
+pub use browser::{BrowserEndpoint, LOGIN as LOGIN_PAGE};
 pub use error::EndpointError;
 pub use native::NativeEndpoint;
 pub use praisonai::PraisonaiEndpoint;
@@ -48,6 +51,7 @@ pub enum Endpoint {
     Jwks,
     /// Where other proxies ask what we would decide, when some may.
     Verify,
+    Browser(BrowserEndpoint),
     Native(NativeEndpoint),
     Praisonai(PraisonaiEndpoint),
     RagModulo(RagModuloEndpoint),
@@ -59,6 +63,7 @@ impl Endpoint {
         match self {
             Endpoint::Jwks => "jwks",
             Endpoint::Verify => "verify",
+            Endpoint::Browser(e) => e.name(),
             Endpoint::Native(e) => e.name(),
             Endpoint::Praisonai(e) => e.name(),
             Endpoint::RagModulo(e) => e.name(),
@@ -78,6 +83,16 @@ impl Endpoint {
         self.line().auth
     }
 
+    /// What callers may show: the profiles of clients that have no browser take no cookie.
+    pub const fn credentials(self) -> CredentialKinds {
+        match self {
+            Endpoint::Jwks | Endpoint::Native(_) | Endpoint::Browser(_) => CredentialKinds::USUAL,
+            Endpoint::Verify | Endpoint::Praisonai(_) | Endpoint::RagModulo(_) => {
+                CredentialKinds::BEARER
+            }
+        }
+    }
+
     pub const fn cost(self) -> Cost {
         self.line().cost
     }
@@ -85,6 +100,7 @@ impl Endpoint {
     pub const fn shape(self) -> Shape {
         match self {
             Endpoint::Jwks | Endpoint::Verify => Shape::Native,
+            Endpoint::Browser(_) => Profile::Browser.shape(),
             Endpoint::Native(_) => Profile::Native.shape(),
             Endpoint::Praisonai(_) => Profile::Praisonai.shape(),
             Endpoint::RagModulo(_) => Profile::RagModulo.shape(),
@@ -95,6 +111,7 @@ impl Endpoint {
         match self {
             Endpoint::Jwks => jwks::LINE,
             Endpoint::Verify => verify::LINE,
+            Endpoint::Browser(e) => e.line(),
             Endpoint::Native(e) => e.line(),
             Endpoint::Praisonai(e) => e.line(),
             Endpoint::RagModulo(e) => e.line(),
@@ -124,6 +141,7 @@ pub async fn answer(
     let answered = match request.endpoint {
         Endpoint::Jwks => Ok(jwks::answer(&context)),
         Endpoint::Verify => Err(verify::answer().into()),
+        Endpoint::Browser(endpoint) => browser::answer(endpoint, &context, &request).await,
         Endpoint::Native(endpoint) => native::answer(endpoint, &context, &request).await,
         Endpoint::Praisonai(endpoint) => praisonai::answer(endpoint, &context, &request).await,
         Endpoint::RagModulo(endpoint) => rag_modulo::answer(endpoint, &context, &request).await,

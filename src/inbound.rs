@@ -10,6 +10,7 @@ mod original;
 mod path;
 mod peer;
 mod request_id;
+mod same_origin;
 
 use http::request::Parts;
 use http::{HeaderMap, Method, Request, Version, header};
@@ -24,6 +25,7 @@ pub use original::{Askers, HandsOn, StatementError};
 pub use path::{CleanPath, PathError};
 pub use peer::{Peer, Scheme};
 pub use request_id::{RequestId, RequestIds};
+pub use same_origin::{Site, is_safe};
 
 /// Most bytes of all `Cookie` fields together: twice what browsers keep for a small site.
 const MAX_COOKIES: usize = 8 * 1024;

@@ -13,6 +13,7 @@ pub mod clock;
 pub mod config;
 pub mod demo;
 pub mod endpoints;
+pub mod html;
 pub mod inbound;
 pub mod limit;
 pub mod lockout;

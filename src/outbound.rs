@@ -95,7 +95,10 @@ impl Outbound {
         };
         let echo = match identity.map(|identity| &identity.credential) {
             Some(Credential::Subprotocol(carrier)) => Some(HeaderValue::from_static(carrier)),
-            Some(Credential::Bearer | Credential::Query | Credential::ApiKey(_)) | None => None,
+            Some(
+                Credential::Bearer | Credential::Query | Credential::ApiKey(_) | Credential::Cookie,
+            )
+            | None => None,
         };
         Ok(Self { request, echo })
     }
@@ -149,6 +152,8 @@ impl Authorization {
                 Credential::Bearer | Credential::Subprotocol(_) | Credential::Query => Ok(shown),
                 // A backend could call with it wherever its owner may.
                 Credential::ApiKey(_) => Ok(None),
+                // Whatever stands there beside a cookie was not verified.
+                Credential::Cookie => Ok(None),
             },
             (Authorization::Mint(minter), Some(identity)) => {
                 minter.header(identity, stamp.cache, stamp.now).map(Some)

@@ -11,7 +11,7 @@ use http::{Request, Response, header};
 
 use self::account::Account;
 use crate::access::Recorder;
-use crate::authn::{Authenticator, CacheSize, Caller};
+use crate::authn::{Authenticated, Authenticator, CacheSize, Caller, Sessions};
 use crate::authz::{Denied, Permit};
 use crate::body::Body;
 use crate::inbound::{Askers, ClientBody, Inbound, Malformed, PathError, Peer, RequestIds};
@@ -62,9 +62,13 @@ impl Gateway {
     ) -> Self {
         let revocations = services.accounts.revocations().clone();
         let clock = services.clock.clone();
+        let (accounts, control) = (services.accounts.clone(), services.control.clone());
+        let size = CacheSize::default();
+        let sessions = Sessions::new(size, accounts, control, clock.clone());
         Self {
-            authenticator: Authenticator::new(CacheSize::default(), revocations, clock)
-                .with_api_keys(services.accounts.clone(), services.control.clone()),
+            authenticator: Authenticator::new(size, revocations, clock)
+                .with_api_keys(services.accounts.clone(), services.control.clone())
+                .with_sessions(sessions),
             services,
             current,
             pools: Pools::default(),
@@ -126,8 +130,8 @@ impl Gateway {
         let by_client = self.admit_client(snapshot, req, &found).await?;
         let route = accept(found, req)?;
 
-        let caller = self.authenticate(snapshot, req, route).await?;
-        account.identified(&caller);
+        let Authenticated { caller, cookie } = self.authenticate(snapshot, req, route).await?;
+        account.identified(&caller, cookie);
         let by_caller = self.admit_caller(snapshot, req, route, &caller).await?;
 
         let permit = route.policy.permit(caller, req.client)?;
@@ -180,7 +184,7 @@ impl Gateway {
         snapshot: &Snapshot,
         req: &mut Inbound,
         route: &Route,
-    ) -> Result<Caller, Rejection> {
+    ) -> Result<Authenticated, Rejection> {
         let outcome = self
             .authenticator
             .authenticate(req, route, &snapshot.tokens)

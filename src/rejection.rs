@@ -13,6 +13,7 @@ mod refusal;
 #[cfg(test)]
 mod tests;
 
+use http::uri::PathAndQuery;
 use http::{HeaderValue, Method, Response, StatusCode, header};
 use serde::Serialize;
 
@@ -109,6 +110,8 @@ pub enum Rejection {
 /// What a refusal needs to know of the request that it answers.
 #[derive(Clone, Debug)]
 pub struct Asked {
+    /// Where a person who has to log in is sent, and comes back from.
+    pub login: Option<LoginRedirect>,
     pub shape: Shape,
     pub audience: Audience,
     pub method: Method,
@@ -116,7 +119,51 @@ pub struct Asked {
     pub at: Timestamp,
 }
 
+/// The login page, and what a browser asked for when it was sent there.
+#[derive(Clone, Debug)]
+pub struct LoginRedirect {
+    /// The path of the page.
+    pub page: &'static str,
+    /// Path and query, in their normal form.
+    pub return_to: PathAndQuery,
+}
+
+/// What a person is told of a refusal, by a page of ours that goes on.
+#[derive(Clone, Debug)]
+pub struct Told {
+    pub status: StatusCode,
+    pub message: String,
+    /// seconds
+    pub retry_after: Option<u64>,
+}
+
+impl LoginRedirect {
+    /// The path of the login page with what to come back to.
+    fn location(&self) -> Option<HeaderValue> {
+        let mut location = format!("{}?return_to=", self.page);
+        for byte in self.return_to.as_str().bytes() {
+            match byte {
+                b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'/' => {
+                    location.push(char::from(byte));
+                }
+                other => location.push_str(&format!("%{other:02X}")),
+            }
+        }
+        HeaderValue::try_from(location).ok()
+    }
+}
+
 impl Rejection {
+    /// The same in words, for a page that a person goes on from.
+    pub fn told(&self) -> Told {
+        let refusal = self.refusal();
+        Told {
+            status: refusal.reason.status(),
+            message: refusal.message(),
+            retry_after: refusal.retry_seconds(),
+        }
+    }
+
     /// The status that the client gets, for the log and metrics.
     pub fn status(&self) -> StatusCode {
         self.refusal().reason.status()
@@ -130,6 +177,12 @@ impl Rejection {
     /// The one answer to this refusal, in the shape that the route promises.
     pub fn into_response(self, asked: &Asked) -> Response<Body> {
         let refusal = self.refusal();
+        if asked.audience == Audience::Browser
+            && refusal.reason.asks_for_login()
+            && let Some(location) = asked.login.as_ref().and_then(LoginRedirect::location)
+        {
+            return to_login(location);
+        }
         let mut response = match asked.audience {
             Audience::Program => in_shape(&refusal, asked),
             Audience::Browser => as_page(&refusal, asked),
@@ -150,6 +203,17 @@ impl Rejection {
         }
         response
     }
+}
+
+/// 303: the page is fetched with GET whatever was asked for (RFC 9110 §15.4.4).
+fn to_login(location: HeaderValue) -> Response<Body> {
+    let mut response = Response::new(Body::Empty);
+    *response.status_mut() = StatusCode::SEE_OTHER;
+    let headers = response.headers_mut();
+    headers.insert(header::LOCATION, location);
+    headers.insert(header::CONTENT_LENGTH, HeaderValue::from_static("0"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
 }
 
 fn in_shape(refusal: &Refusal, asked: &Asked) -> Response<Body> {

@@ -82,14 +82,28 @@ pub struct CredentialKinds {
     pub bearer: bool,
     /// An API key: as Bearer, in Basic, or in the configured header.
     pub api_key: bool,
+    /// The cookie of a browser's session. Where it is not taken it is not looked at: a browser
+    /// sends it everywhere.
+    pub cookie: bool,
+}
+
+impl CredentialKinds {
+    /// Tokens and cookies.
+    pub const USUAL: Self = Self {
+        bearer: true,
+        api_key: false,
+        cookie: true,
+    };
+    pub const BEARER: Self = Self {
+        bearer: true,
+        api_key: false,
+        cookie: false,
+    };
 }
 
 impl Default for CredentialKinds {
     fn default() -> Self {
-        Self {
-            bearer: true,
-            api_key: false,
-        }
+        Self::USUAL
     }
 }
 

@@ -40,6 +40,8 @@ pub struct Snapshot {
     pub askers: Option<Askers>,
     /// A later snapshot takes over the health and connections of those that it also has.
     pub upstreams: Vec<Arc<Upstream>>,
+    /// Where browsers are sent that have to log in, when there is such a page.
+    pub login_page: Option<&'static str>,
     /// How refusals look where no route matched.
     pub default_shape: Shape,
 }

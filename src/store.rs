@@ -15,6 +15,7 @@ mod services;
 mod sessions;
 mod sql;
 mod sqlite;
+mod uses;
 mod writing;
 
 use std::path::PathBuf;
@@ -28,11 +29,12 @@ use writing::Writing;
 pub use change::{
     Change, CreateAccount, CreateApiKey, CreateService, Created, Delete, DeleteService,
     EndSessions, Ending, KeepRingKey, KeyCreated, NewSession, NoteKeyUses, OpenSession, Rehash,
-    RevokeApiKey, Revoked, Rotate, RotateApiKey, Rotation, SetAttributes, SetPassword, SetRoles,
-    SetServiceRoles, SetServiceStatus, SetStatus, Sweep, VerifyEmail, Which,
+    RevokeApiKey, Revoked, Rotate, RotateApiKey, Rotation, SessionUse, SetAttributes, SetPassword,
+    SetRoles, SetServiceRoles, SetServiceStatus, SetStatus, Sweep, UseSessions, VerifyEmail, Which,
 };
 pub use postgres::{Authorities, Encryption, NotAnAddress, PostgresAddress, PostgresSettings};
 pub use revocations::{Place, RevocationNews};
+pub use uses::LiveSession;
 
 /// Which database, and how it is talked to.
 #[derive(Clone, Debug)]

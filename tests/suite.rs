@@ -13,6 +13,7 @@ mod suite {
     mod bounds;
     mod clients;
     mod configuration;
+    mod cookies;
     mod curl;
     mod demo;
     mod failing_upstreams;
@@ -26,6 +27,7 @@ mod suite {
     mod limits;
     mod listeners;
     mod lockouts;
+    mod login_page;
     mod logs;
     mod machines;
     mod odd_exchanges;
@@ -39,6 +41,7 @@ mod suite {
     mod postgres;
     mod praisonai;
     mod refreshing;
+    mod sessions;
     mod storage;
     mod streaming;
     mod systemd;

@@ -68,6 +68,8 @@ impl Registration {
 pub struct SessionRules {
     /// A session that is not refreshed for so long ends.
     pub idle: Duration,
+    /// The same for a browser's session that is not to be remembered.
+    pub browser_idle: Duration,
     /// No session lives longer.
     pub absolute: Duration,
     /// So long after a refresh the same token gets the same successor, for two tabs or a lost
@@ -82,6 +84,7 @@ impl Default for SessionRules {
         let day = Duration::from_secs(86_400);
         Self {
             idle: 30 * day,
+            browser_idle: day,
             absolute: 365 * day,
             grace: Duration::from_secs(10),
             longest_token: 31 * day,

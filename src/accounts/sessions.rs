@@ -1,5 +1,7 @@
 //! Sessions from log-in to log-out.
 
+use std::time::Duration;
+
 use super::audit::{Entry, Event, Origin};
 use super::refresh::Refresh;
 use super::{Account, AccountId, Accounts, Device, Opened, Session, SessionId};
@@ -37,6 +39,17 @@ impl Accounts {
         account: &Account,
         device: Device,
     ) -> Result<Opened, OpenSessionError> {
+        let idle = self.rules().sessions.idle;
+        self.open_for(account, device, idle).await
+    }
+
+    /// Opens a session that ends when it is not used for `idle`.
+    pub(super) async fn open_for(
+        &self,
+        account: &Account,
+        device: Device,
+        idle: Duration,
+    ) -> Result<Opened, OpenSessionError> {
         let rules = self.rules();
         let at = self.now();
         let origin = Origin {
@@ -48,7 +61,7 @@ impl Accounts {
             account: account.id,
             device,
             at,
-            expires_at: at + rules.sessions.idle.min(rules.sessions.absolute),
+            expires_at: at + idle.min(rules.sessions.absolute),
             ends_at: at + rules.sessions.absolute,
         };
         let first = Refresh {
@@ -130,15 +143,16 @@ impl Accounts {
         self.store().sessions(account, self.now()).await
     }
 
-    /// Ends one session of this account; nothing happens when it has ended or is another's.
+    /// Ends one session of this account; nothing happens when it has ended or is another's. Answers
+    /// how many ended: one or none.
     pub async fn end_session(
         &self,
         account: AccountId,
         session: SessionId,
         origin: &Origin,
-    ) -> Result<(), StoreError> {
+    ) -> Result<u64, StoreError> {
         let which = Which::Only(session);
-        self.end_sessions(account, which, origin).await.map(drop)
+        self.end_sessions(account, which, origin).await
     }
 
     /// Ends the session that a refresh token belongs to, for a client that logs out with nothing
@@ -149,7 +163,10 @@ impl Accounts {
         };
         let owner = self.store().session_owner(shown.session, self.now());
         match owner.await? {
-            Some(account) => self.end_session(account, shown.session, origin).await,
+            Some(account) => self
+                .end_session(account, shown.session, origin)
+                .await
+                .map(drop),
             None => Ok(()),
         }
     }

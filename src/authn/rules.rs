@@ -72,6 +72,19 @@ impl Tokens {
         jws::sign(Kind::Access, &written, self.ring.signing())
     }
 
+    /// The claims of a session that shows no token: those that a token of it would have.
+    pub(super) fn claims(
+        &self,
+        claims: &AccessTokenClaims,
+        now: Timestamp,
+        expires: Timestamp,
+    ) -> Result<Claims, TokenError> {
+        let dates = (now, expires.since(now));
+        let written = claims.written(dates, self.issuer.as_deref(), &self.audience);
+        let text = serde_json::to_vec(&written).map_err(|_| TokenError::Payload)?;
+        Claims::parse(&text)
+    }
+
     /// What makes assertions for `audience` under the ring's key for them; `issuer` is the
     /// gateway's public URL. `None`: the ring has secrets only, which no upstream may verify by.
     pub fn assertion(

@@ -131,6 +131,7 @@ fn word(outcome: &Result<Caller, AuthnError>) -> &'static str {
             Credential::Subprotocol(_) => "subprotocol",
             Credential::Query => "query",
             Credential::ApiKey(_) => "api-key",
+            Credential::Cookie => "cookie",
         },
         Err(AuthnError::Missing) => "missing",
         Err(AuthnError::Scheme) => "scheme",
@@ -140,6 +141,7 @@ fn word(outcome: &Result<Caller, AuthnError>) -> &'static str {
         Err(AuthnError::Kind) => "kind",
         Err(AuthnError::OtherRoute) => "other route",
         Err(AuthnError::Ambiguous) => "ambiguous",
+        Err(AuthnError::Cookie | AuthnError::ForeignSite | AuthnError::Store(_)) => "cookie",
         Err(AuthnError::Unavailable) => "unavailable",
     }
 }

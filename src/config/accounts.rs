@@ -74,7 +74,7 @@ impl Default for Written {
             registration: Registration::Open,
             roles: Role::parse(DEFAULT_ROLE).into_iter().collect(),
             sessions: SessionRules::default(),
-            profiles: vec![Profile::Native],
+            profiles: vec![Profile::Native, Profile::Browser],
         }
     }
 }
@@ -97,12 +97,19 @@ fn read_sessions(section: &mut Table<'_>) -> SessionRules {
     let defaults = SessionRules::default();
     let absolute = section.or("session_lifetime", defaults.absolute);
     let idle = section.or("session_idle", defaults.idle.min(absolute));
+    let browser_idle = section.or("browser_idle", defaults.browser_idle.min(idle));
     let grace = section.or("refresh_grace", defaults.grace);
     if absolute.is_zero() {
         section.wrong("session_lifetime", "a session must live for some time");
     }
     if idle.is_zero() {
         section.wrong("session_idle", "a session must live for some time");
+    }
+    if browser_idle.is_zero() {
+        section.wrong("browser_idle", "a session must live for some time");
+    }
+    if browser_idle > absolute {
+        section.wrong("browser_idle", "longer than `session_lifetime`");
     }
     if idle > absolute {
         section.wrong("session_idle", "longer than `session_lifetime`");
@@ -113,6 +120,7 @@ fn read_sessions(section: &mut Table<'_>) -> SessionRules {
     }
     SessionRules {
         idle,
+        browser_idle,
         absolute,
         grace,
         ..defaults
@@ -183,7 +191,7 @@ impl FromToml for Role {
 }
 
 impl FromToml for Profile {
-    const EXPECTED: &'static str = r#""native", "praisonai" or "rag-modulo""#;
+    const EXPECTED: &'static str = r#""native", "browser", "praisonai" or "rag-modulo""#;
 
     fn from_toml(value: &Value<'_>) -> Result<Self, Wrong> {
         value
@@ -226,7 +234,7 @@ mod tests {
             assert_eq!(read.rules.registration, Registration::Open);
             assert_eq!(read.rules.default_roles, [Role::parse("member").unwrap()]);
             assert_eq!(read.rules.sessions, SessionRules::default());
-            assert_eq!(read.profiles, [Profile::Native]);
+            assert_eq!(read.profiles, [Profile::Native, Profile::Browser]);
         }
     }
 
@@ -241,6 +249,7 @@ mod tests {
             default_roles = []
             session_lifetime = "20d"
             session_idle = "7d"
+            browser_idle = "8h"
             refresh_grace = "5s"
             "#,
         )
@@ -252,6 +261,7 @@ mod tests {
         assert!(read.rules.default_roles.is_empty());
         let sessions = SessionRules {
             idle: 7 * DAY,
+            browser_idle: DAY / 3,
             absolute: 20 * DAY,
             grace: Duration::from_secs(5),
             longest_token: 31 * DAY,

@@ -151,7 +151,7 @@ fn endpoint_route(endpoint: Endpoint, rules: &[RuleSpec]) -> Route {
             .into_iter()
             .collect(),
         errors: endpoint.shape(),
-        credentials: CredentialKinds::default(),
+        credentials: endpoint.credentials(),
         tokens: TokenPlaces::default(),
         max_body: endpoints::MAX_BODY,
         encoded_slash: EncodedSlash::Refuse,
@@ -368,23 +368,18 @@ fn read_credentials(section: &mut Table<'_>, auth: Auth) -> CredentialKinds {
     if !section.has("credentials") {
         return CredentialKinds::default();
     }
-    let mut kinds = CredentialKinds {
-        bearer: false,
-        api_key: false,
-    };
-    for kind in section.list::<CredentialKind>("credentials") {
-        match kind {
-            CredentialKind::Bearer => kinds.bearer = true,
-            CredentialKind::ApiKey => kinds.api_key = true,
-        }
-    }
+    let listed = section.list::<CredentialKind>("credentials");
     if auth == Auth::None {
         let problem = "a route with `auth = \"none\"` looks at no credential";
         section.wrong("credentials", problem);
-    } else if !kinds.bearer && !kinds.api_key {
+    } else if listed.is_empty() {
         section.wrong("credentials", "a route takes some kind of credential");
     }
-    kinds
+    CredentialKinds {
+        bearer: listed.contains(&CredentialKind::Bearer),
+        api_key: listed.contains(&CredentialKind::ApiKey),
+        cookie: listed.contains(&CredentialKind::Cookie),
+    }
 }
 
 fn read_token_places(section: &mut Table<'_>) -> TokenPlaces {

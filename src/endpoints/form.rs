@@ -1,6 +1,6 @@
 //! Reads the fields of a request body, and lists everything that is wrong with them at once.
 
-mod urlencoded;
+pub(super) mod urlencoded;
 
 use http::{HeaderMap, header};
 use serde_json::{Map, Value};

@@ -6,7 +6,7 @@ use http::{HeaderValue, Response, StatusCode, header};
 use serde::Serialize;
 
 use super::{EndpointContext, EndpointRequest, Profile, device, reply};
-use crate::accounts::{Account, Opened, Role};
+use crate::accounts::{Account, Opened};
 use crate::authn::AccessTokenClaims;
 use crate::body::Body;
 use crate::rejection::Rejection;
@@ -45,7 +45,7 @@ impl Grant {
         profile: Profile,
     ) -> Result<Self, Rejection> {
         let lifetime = profile.lifetime(&context.tokens.lifetimes);
-        let claims = claims(&opened);
+        let claims = AccessTokenClaims::of(&opened.account, opened.id);
         let now = context.clock.now();
         let access_token = context
             .tokens
@@ -72,18 +72,5 @@ impl Grant {
                 .append(header::SET_COOKIE, cookie.clone());
         }
         Ok(response)
-    }
-}
-
-fn claims(opened: &Opened) -> AccessTokenClaims {
-    let account = &opened.account;
-    AccessTokenClaims {
-        subject: account.id.to_string(),
-        session: opened.id,
-        email: Some(account.email.to_string()),
-        email_verified: account.email_verified,
-        name: Some(account.name.to_string()),
-        username: account.username.as_ref().map(ToString::to_string),
-        roles: account.roles.iter().map(Role::to_string).collect(),
     }
 }

@@ -123,7 +123,7 @@ pub(super) async fn end(
             context
                 .accounts
                 .end_session(bearer.account, session, &origin)
-                .await?
+                .await?;
         }
         None => {
             context

@@ -1,6 +1,7 @@
 //! The profile `native`: the whole account API under `/auth/v1/`.
 
 mod api_keys;
+mod sessions;
 
 use http::{Method, Response, StatusCode};
 use serde::Serialize;
@@ -8,12 +9,14 @@ use serde::Serialize;
 use super::form::Form;
 use super::grant::Grant;
 use super::login::Credentials;
-use super::profile::{Cost, Line, POST, READ};
-use super::{Endpoint, EndpointContext, EndpointRequest, Profile, login, reply};
+use super::profile::{Cost, DELETE, Line, POST, READ};
+use super::{Endpoint, EndpointContext, EndpointRequest, Profile, browser, login, reply};
 use crate::accounts::{Account, NewAccount, PasswordChange, Role};
 use crate::authz::Auth;
 use crate::body::Body;
 use crate::rejection::Rejection;
+
+const SESSIONS: &str = "/auth/v1/sessions";
 
 /// One endpoint of the profile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -29,14 +32,17 @@ pub enum NativeEndpoint {
     ApiKeys,
     /// One key of one's own.
     ApiKey,
+    Sessions,
+    EndSession,
+    EndOtherSessions,
 }
 
 use NativeEndpoint::{
-    ApiKey, ApiKeys, ChangePassword, Login, Logout, LogoutEverywhere, Me, Refresh, Register,
+    ApiKey, ApiKeys, ChangePassword, EndOtherSessions, EndSession, Login, Logout, LogoutEverywhere,
+    Me, Refresh, Register, Sessions,
 };
 
 const LIST_AND_MAKE: &[Method] = &[Method::GET, Method::HEAD, Method::POST];
-const DELETE: &[Method] = &[Method::DELETE];
 
 pub(super) const ENDPOINTS: &[Endpoint] = &[
     Endpoint::Native(Register),
@@ -48,6 +54,9 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
     Endpoint::Native(ChangePassword),
     Endpoint::Native(ApiKeys),
     Endpoint::Native(ApiKey),
+    Endpoint::Native(Sessions),
+    Endpoint::Native(EndSession),
+    Endpoint::Native(EndOtherSessions),
 ];
 
 impl NativeEndpoint {
@@ -62,6 +71,9 @@ impl NativeEndpoint {
             ChangePassword => "native.change-password",
             ApiKeys => "native.api-keys",
             ApiKey => "native.api-key",
+            Sessions => "native.sessions",
+            EndSession => "native.end-session",
+            EndOtherSessions => "native.end-other-sessions",
         }
     }
 
@@ -91,6 +103,9 @@ impl NativeEndpoint {
                 Cost::Read,
             ),
             ApiKey => (&["/auth/v1/api-keys/*"], DELETE, Auth::Required, Cost::Read),
+            Sessions => (&[SESSIONS], READ, Auth::Required, Cost::Read),
+            EndSession => (&["/auth/v1/sessions/*"], DELETE, Auth::Required, Cost::Read),
+            EndOtherSessions => (&[SESSIONS], DELETE, Auth::Required, Cost::Read),
         };
         Line {
             paths,
@@ -117,6 +132,9 @@ pub(super) async fn answer(
         ChangePassword => change_password(context, request).await,
         ApiKeys => api_keys::all(context, request).await,
         ApiKey => api_keys::revoke(context, request).await,
+        Sessions => sessions::list(context, request).await,
+        EndSession => sessions::end(context, request).await,
+        EndOtherSessions => sessions::end_others(context, request).await,
     }
 }
 
@@ -128,6 +146,12 @@ struct Tokens<'a> {
     /// seconds
     expires_in: u64,
     refresh_token: &'a str,
+    user: User,
+}
+
+/// What a change of password answers to a browser: the session is in the cookie.
+#[derive(Serialize)]
+struct Renewed {
     user: User,
 }
 
@@ -229,7 +253,7 @@ async fn log_out(
     request: &EndpointRequest,
 ) -> Result<Response<Body>, Rejection> {
     login::end(context, request).await?;
-    Ok(reply::nothing())
+    Ok(request.logged_out(reply::nothing()))
 }
 
 async fn log_out_everywhere(
@@ -241,7 +265,7 @@ async fn log_out_everywhere(
         .accounts
         .end_all_sessions(bearer.account, &request.origin())
         .await?;
-    Ok(reply::nothing())
+    Ok(request.logged_out(reply::nothing()))
 }
 
 async fn me(
@@ -253,7 +277,7 @@ async fn me(
 }
 
 /// Every session ends, also the one that asks: a copy of its token dies with it. The answer
-/// carries a new session.
+/// carries a new session: in a browser by its cookie alone, which is kept as long as the old one.
 async fn change_password(
     context: &EndpointContext,
     request: &EndpointRequest,
@@ -272,6 +296,17 @@ async fn change_password(
     login::change_password(context, request, &account, change).await?;
     // A session opens only for the account as it is now.
     let account = login::owner(context, request).await?;
+    if request.by_cookie() {
+        let mut response = reply::json(
+            StatusCode::OK,
+            &Renewed {
+                user: User::of(&account),
+            },
+        )?;
+        let keep = browser::keep_of(context, request);
+        browser::open(context, request, (&account, keep), &mut response).await?;
+        return Ok(response);
+    }
     let grant = Grant::open(context, request, &account, Profile::Native).await?;
     tokens(StatusCode::OK, &grant)
 }

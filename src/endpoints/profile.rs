@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use http::Method;
 
-use super::{Endpoint, native, praisonai, rag_modulo};
+use super::{Endpoint, browser, native, praisonai, rag_modulo};
 use crate::authn::Lifetimes;
 use crate::authz::Auth;
 use crate::rejection::Shape;
@@ -12,6 +12,8 @@ use crate::rejection::Shape;
 /// A set of endpoints with the paths, fields and refusals that one kind of client expects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Profile {
+    /// A login page and its sessions.
+    Browser,
     Native,
     Praisonai,
     RagModulo,
@@ -29,11 +31,17 @@ pub enum Cost {
 }
 
 impl Profile {
-    pub const ALL: &'static [Profile] = &[Profile::Native, Profile::Praisonai, Profile::RagModulo];
+    pub const ALL: &'static [Profile] = &[
+        Profile::Browser,
+        Profile::Native,
+        Profile::Praisonai,
+        Profile::RagModulo,
+    ];
 
     /// The name in the configuration.
     pub const fn name(self) -> &'static str {
         match self {
+            Profile::Browser => "browser",
             Profile::Native => "native",
             Profile::Praisonai => "praisonai",
             Profile::RagModulo => "rag-modulo",
@@ -47,7 +55,7 @@ impl Profile {
     /// How refusals on this profile's paths look.
     pub const fn shape(self) -> Shape {
         match self {
-            Profile::Native => Shape::Native,
+            Profile::Browser | Profile::Native => Shape::Native,
             Profile::Praisonai => Shape::Praisonai,
             Profile::RagModulo => Shape::RagModulo,
         }
@@ -56,7 +64,7 @@ impl Profile {
     /// How long an access token lives that this profile issues.
     pub const fn lifetime(self, lifetimes: &Lifetimes) -> Duration {
         match self {
-            Profile::Native => lifetimes.standard,
+            Profile::Browser | Profile::Native => lifetimes.standard,
             Profile::Praisonai => lifetimes.praisonai,
             Profile::RagModulo => lifetimes.rag_modulo,
         }
@@ -65,6 +73,7 @@ impl Profile {
     /// Every endpoint that the profile brings.
     pub const fn endpoints(self) -> &'static [Endpoint] {
         match self {
+            Profile::Browser => browser::ENDPOINTS,
             Profile::Native => native::ENDPOINTS,
             Profile::Praisonai => praisonai::ENDPOINTS,
             Profile::RagModulo => rag_modulo::ENDPOINTS,
@@ -85,3 +94,4 @@ pub(super) struct Line {
 /// What reads: HEAD is answered wherever GET is (RFC 9110 §9.3.2).
 pub(super) const READ: &[Method] = &[Method::GET, Method::HEAD];
 pub(super) const POST: &[Method] = &[Method::POST];
+pub(super) const DELETE: &[Method] = &[Method::DELETE];

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, header};
+use http::{HeaderMap, Method, Response, header};
 
 use super::{Endpoint, EndpointError};
 use crate::accounts::{AccountId, Device, Origin, SessionId};
-use crate::authn::Caller;
-use crate::inbound::{CleanPath, ClientIp};
+use crate::authn::{Caller, Credential};
+use crate::body::Body;
+use crate::inbound::{CleanPath, ClientIp, Site, cookie};
 use crate::limit::RuleId;
 
 /// A request to one of our own endpoints, its body read whole.
@@ -20,8 +21,11 @@ pub struct EndpointRequest {
     /// The rules of the route: those on login names are met here.
     pub limits: Vec<RuleId>,
     pub method: Method,
-    pub path: CleanPath,
     pub headers: HeaderMap,
+    /// What was matched: the parameters of the endpoint's path, and the query.
+    pub path: CleanPath,
+    /// Whether a page of this origin sent it.
+    pub site: Site,
     /// Anonymous where the endpoint asks for nobody.
     pub caller: Caller,
     pub client: ClientIp,
@@ -53,6 +57,23 @@ impl EndpointRequest {
             account: account.map_err(|_| EndpointError::NoAccount)?,
             session: identity.claims.session(),
         })
+    }
+
+    /// Whether a browser's session cookie names the caller.
+    pub(super) fn by_cookie(&self) -> bool {
+        match &self.caller {
+            Caller::Anonymous => false,
+            Caller::Identified(identity) => identity.credential == Credential::Cookie,
+        }
+    }
+
+    /// The answer to a request that ended its own session: a browser loses the cookie.
+    pub(super) fn logged_out(&self, mut response: Response<Body>) -> Response<Body> {
+        if self.by_cookie() {
+            let cleared = cookie::clear_session();
+            response.headers_mut().append(header::SET_COOKIE, cleared);
+        }
+        response
     }
 
     /// Where the request came from, for the audit log.

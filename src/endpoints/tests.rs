@@ -32,13 +32,17 @@ fn all() -> impl Iterator<Item = Endpoint> {
 #[test]
 fn no_two_endpoints_share_a_path_or_a_name() {
     let mut seen = HashSet::new();
+    let mut names = HashSet::new();
     for endpoint in all() {
         assert!(seen.insert(endpoint.name()), "{endpoint:?}");
         for path in endpoint.paths() {
-            assert!(seen.insert(path), "{path}");
+            for method in endpoint.methods() {
+                let place = format!("{method} {path}");
+                assert!(names.insert(place), "{method} {path}");
+            }
         }
     }
-    assert_eq!(all().count(), 19);
+    assert_eq!(all().count(), 25);
 }
 
 #[test]

@@ -1,20 +1,23 @@
 //! What is remembered of one request while it is on its way: for its log line, and for the shape of
 //! a refusal.
 
-use http::{Request, Response};
+use http::{HeaderMap, Request, Response, header};
 
 use super::Gateway;
 use crate::access::AccessEntry;
-use crate::authn::Caller;
+use crate::authn::{Caller, CookieFate};
 use crate::body::Body;
-use crate::inbound::{HandsOn, Inbound, Peer, RequestId};
-use crate::rejection::{Asked, Audience, Rejection};
+use crate::inbound::{HandsOn, Inbound, Peer, RequestId, cookie};
+use crate::rejection::{Asked, Audience, LoginRedirect, Rejection};
 use crate::route::{Found, Route};
 use crate::snapshot::Snapshot;
 
 pub(super) struct Account {
     entry: AccessEntry,
     asked: Asked,
+    login_page: Option<&'static str>,
+    /// What the answer does to the browser's session cookie.
+    cookie: CookieFate,
 }
 
 impl Account {
@@ -28,12 +31,15 @@ impl Account {
         Self {
             entry: AccessEntry::begin(&gateway.recorder, id, peer, req),
             asked: Asked {
+                login: None,
                 shape: snapshot.default_shape,
                 audience: Audience::of(req.method(), req.headers()),
                 method: req.method().clone(),
                 id,
                 at: gateway.services.clock.now(),
             },
+            login_page: snapshot.login_page,
+            cookie: CookieFate::Leave,
         }
     }
 
@@ -45,6 +51,7 @@ impl Account {
             // Nobody would ever see the page, or follow the redirect.
             HandsOn::Verdict => Audience::Program,
         };
+        self.knows_target(req);
     }
 
     pub(super) fn id(&self) -> RequestId {
@@ -54,6 +61,17 @@ impl Account {
     pub(super) fn parsed(&mut self, req: &Inbound) {
         self.entry.parsed(req);
         self.asked.method = req.method.clone();
+        self.knows_target(req);
+    }
+
+    /// A person who has to log in comes back to what was asked for.
+    fn knows_target(&mut self, req: &Inbound) {
+        let navigates = self.asked.audience == Audience::Browser;
+        let page = self.login_page.filter(|_| navigates);
+        self.asked.login = page.map(|page| LoginRedirect {
+            page,
+            return_to: req.path.target().clone(),
+        });
     }
 
     /// From here every refusal has the route's shape.
@@ -62,14 +80,19 @@ impl Account {
             Found::Route(route) => {
                 self.entry.routed(route);
                 self.asked.shape = route.errors;
+                if !route.credentials.cookie {
+                    // A session would not help here.
+                    self.asked.login = None;
+                }
             }
             Found::OtherMethods { shape, .. } => self.asked.shape = *shape,
             Found::Nothing => {}
         }
     }
 
-    pub(super) fn identified(&mut self, caller: &Caller) {
+    pub(super) fn identified(&mut self, caller: &Caller, cookie: CookieFate) {
         self.entry.identified(caller);
+        self.cookie = cookie;
     }
 
     pub(super) fn permitted(&mut self, route: &Route) {
@@ -78,10 +101,38 @@ impl Account {
 
     pub(super) fn rejected(&mut self, rejection: Rejection) -> Response<Body> {
         self.entry.rejected(rejection.code(), &rejection);
+        if let Rejection::Authn(error) = &rejection {
+            self.cookie = error.cookie_fate();
+        }
         rejection.into_response(&self.asked)
     }
 
-    pub(super) fn answered(self, res: Response<Body>) -> Response<Body> {
+    pub(super) fn answered(self, mut res: Response<Body>) -> Response<Body> {
+        write_cookie(self.cookie, res.headers_mut());
         self.entry.answered(res)
     }
+}
+
+/// An endpoint that sets or clears the cookie itself has the last word. A renewed cookie is not put
+/// on an answer that caches may give to others (RFC 9111 §7.3): the next use renews it.
+fn write_cookie(fate: CookieFate, headers: &mut HeaderMap) {
+    let field = match fate {
+        CookieFate::Leave => return,
+        CookieFate::Clear => cookie::clear_session(),
+        CookieFate::Renew(_) if is_for_all(headers) => return,
+        CookieFate::Renew(field) => field,
+    };
+    if !cookie::sets_session(headers) {
+        headers.append(header::SET_COOKIE, field);
+    }
+}
+
+fn is_for_all(headers: &HeaderMap) -> bool {
+    let fields = headers.get_all(header::CACHE_CONTROL).iter();
+    fields
+        .filter_map(|field| field.to_str().ok())
+        .flat_map(|text| text.split(','))
+        .filter_map(|item| item.split('=').next())
+        .map(str::trim)
+        .any(|item| item.eq_ignore_ascii_case("public") || item.eq_ignore_ascii_case("s-maxage"))
 }

@@ -9,7 +9,7 @@ use crate::authn::Caller;
 use crate::authz::Permit;
 use crate::body::Body;
 use crate::endpoints::{self, Endpoint, EndpointRequest};
-use crate::inbound::{ClientBody, ClientBodyError, Inbound, cookie};
+use crate::inbound::{ClientBody, ClientBodyError, Inbound, Site, cookie};
 use crate::outbound::{Outbound, Stamp};
 use crate::rejection::Rejection;
 use crate::route::{Forwarding, Route, Target};
@@ -78,8 +78,9 @@ impl Gateway {
     ) -> Result<Response<Body>, Rejection> {
         let request = EndpointRequest {
             endpoint,
-            method: req.method,
+            site: Site::of(&req.headers, req.scheme, &req.host),
             path: req.path,
+            method: req.method,
             headers: req.headers,
             caller,
             client: req.client,
@@ -109,7 +110,7 @@ impl Gateway {
             scheme,
             host: &host,
             rewrite: &forwarding.rewrite,
-            own_cookies: &[cookie::DEVICE],
+            own_cookies: cookie::is_ours,
         };
         let upstream = &forwarding.upstream;
         let mut res = upstream

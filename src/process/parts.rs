@@ -106,6 +106,7 @@ fn snapshot(config: Config, services: &Services) -> Snapshot {
         askers: config.askers,
         trusted_proxies: TrustedProxies::new(config.server.trusted_proxies),
         upstreams: config.upstreams,
+        login_page: config.login_page,
         default_shape: Shape::default(),
     }
 }

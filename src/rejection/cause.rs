@@ -121,6 +121,10 @@ fn authn(error: &AuthnError) -> Refusal {
         AuthnError::OtherRoute => Refusal::of(Reason::Forbidden),
         AuthnError::Revoked => Refusal::of(Reason::SessionEnded),
         AuthnError::Ambiguous => Refusal::of(Reason::CredentialsAmbiguous),
+        // only a person's browser shows a cookie: its session is what has ended
+        AuthnError::Cookie => Refusal::of(Reason::SessionEnded),
+        AuthnError::ForeignSite => Refusal::of(Reason::OriginForbidden),
+        AuthnError::Store(error) => store(error),
         AuthnError::Unavailable => Refusal::of(Reason::Unavailable).after(AWAY),
     }
 }

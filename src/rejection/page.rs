@@ -2,6 +2,7 @@
 
 use super::Asked;
 use super::refusal::Refusal;
+use crate::html::escape;
 
 /// Nothing may run, load or frame; only the page's own style is applied.
 pub(super) const POLICY: &str = "default-src 'none'; \
@@ -25,21 +26,6 @@ pub(super) fn page(refusal: &Refusal, asked: &Asked) -> String {
     )
 }
 
-fn escape(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            '\'' => escaped.push_str("&#39;"),
-            other => escaped.push(other),
-        }
-    }
-    escaped
-}
-
 #[cfg(test)]
 mod tests {
     use base64::Engine;
@@ -52,10 +38,5 @@ mod tests {
         let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, STYLE.as_bytes());
         let expected = format!("'sha256-{}'", STANDARD.encode(digest));
         assert!(POLICY.contains(&expected), "{expected}");
-    }
-
-    #[test]
-    fn text_cannot_become_markup() {
-        assert_eq!(escape("<a href='\"&"), "&lt;a href=&#39;&quot;&amp;");
     }
 }

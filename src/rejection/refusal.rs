@@ -231,6 +231,11 @@ impl Reason {
         }
     }
 
+    /// Whether a person can mend it by logging in.
+    pub fn asks_for_login(self) -> bool {
+        matches!(self, Reason::CredentialMissing | Reason::SessionEnded)
+    }
+
     /// Whether a 401 says that a bearer token was shown and refused (RFC 6750 §3.1).
     pub fn is_refused_token(self) -> bool {
         matches!(

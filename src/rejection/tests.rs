@@ -11,6 +11,7 @@ use crate::inbound::RequestIds;
 
 fn asked(shape: Shape) -> Asked {
     Asked {
+        login: None,
         shape,
         audience: Audience::Program,
         method: Method::GET,

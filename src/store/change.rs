@@ -10,6 +10,7 @@ use crate::accounts::{
     SessionId, Status,
 };
 use crate::clock::Timestamp;
+use crate::inbound::ClientIp;
 use crate::secret::Secret;
 use crate::store::StoreError;
 use crate::store::sql::Connection;
@@ -102,6 +103,20 @@ pub enum Rotation {
         entry: Entry,
         revoked: Revoked,
     },
+}
+
+/// Records that sessions were used. One that has ended or expired stays as it is.
+#[derive(Clone, Debug)]
+pub struct UseSessions(pub Vec<SessionUse>);
+
+/// One use of a session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionUse {
+    pub session: SessionId,
+    pub at: Timestamp,
+    pub client: ClientIp,
+    /// The session lives on until then at least, but never beyond its end.
+    pub until: Timestamp,
 }
 
 /// When something ends, by whom, and how long the revocations must be remembered.

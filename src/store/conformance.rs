@@ -39,6 +39,7 @@ pub async fn run<F: Future<Output = (Store, G)>, G>(fresh: impl Fn() -> F) {
     sessions::a_used_refresh_token_ends_its_session(store()).await;
     sessions::many_refreshes_at_one_time_rotate_once(store()).await;
     sessions::sessions_expire_and_slide_up_to_their_end(store()).await;
+    sessions::a_session_in_use_lives_on_up_to_its_end(store()).await;
     sessions::ended_sessions_are_revoked_and_read_in_order(store()).await;
     accounts::an_account_that_changes_loses_its_sessions(store()).await;
     sessions::what_has_expired_is_swept_away(store()).await;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::accounts::SessionId;
+use crate::accounts::{Account, Role, SessionId};
 use crate::clock::Timestamp;
 use crate::secret;
 
@@ -73,6 +73,19 @@ pub(in crate::authn) struct Written<'a> {
 }
 
 impl AccessTokenClaims {
+    /// What tokens of this session say of its account, as the account is now.
+    pub fn of(account: &Account, session: SessionId) -> Self {
+        Self {
+            subject: account.id.to_string(),
+            session,
+            email: Some(account.email.to_string()),
+            email_verified: account.email_verified,
+            name: Some(account.name.to_string()),
+            username: account.username.as_ref().map(ToString::to_string),
+            roles: account.roles.iter().map(Role::to_string).collect(),
+        }
+    }
+
     /// The claims with their dates, a fresh `jti`, and `iss` and `aud` when those are configured.
     pub(in crate::authn) fn written<'a>(
         &'a self,

@@ -20,9 +20,11 @@ pub(super) enum WrittenAuthorization {
     Mint,
 }
 
+#[derive(PartialEq, Eq)]
 pub(super) enum CredentialKind {
     Bearer,
     ApiKey,
+    Cookie,
 }
 
 pub(super) enum TokenPlace {
@@ -148,12 +150,13 @@ impl FromToml for WrittenAuthorization {
 }
 
 impl FromToml for CredentialKind {
-    const EXPECTED: &'static str = "\"bearer\" or \"api-key\"";
+    const EXPECTED: &'static str = "\"bearer\", \"cookie\" or \"api-key\"";
 
     fn from_toml(value: &Value<'_>) -> Result<Self, Wrong> {
         match value.as_str() {
             Some("bearer") => Ok(CredentialKind::Bearer),
             Some("api-key") => Ok(CredentialKind::ApiKey),
+            Some("cookie") => Ok(CredentialKind::Cookie),
             Some(_) | None => Err(expected::<Self>()),
         }
     }

@@ -2,7 +2,7 @@
 
 /// The pairs of a form, in their order. `None`: not a form, or not UTF-8. Lossy decoding would
 /// make different passwords the same.
-pub(super) fn parse(body: &[u8]) -> Option<Vec<(String, String)>> {
+pub fn parse(body: &[u8]) -> Option<Vec<(String, String)>> {
     body.split(|byte| *byte == b'&')
         .filter(|pair| !pair.is_empty())
         .map(|pair| {

@@ -17,7 +17,7 @@ use crate::authn::keys::{Key, KeyId, KeyRing, KeyUse, Material, Origin};
 use crate::authn::{Caller, Credential, Identity, TokenDigest, Tokens};
 use crate::clock::{Clock, Timestamp};
 use crate::endpoints::{Endpoint, EndpointContext, EndpointRequest, answer};
-use crate::inbound::{CleanPath, ClientIp, RequestIds};
+use crate::inbound::{CleanPath, ClientIp, RequestIds, Site};
 use crate::limit::{Allowance, Limits, Rate};
 use crate::lockout::{Lockout, LockoutSettings};
 use crate::rejection::{Asked, Audience};
@@ -106,13 +106,15 @@ impl Gate {
             route: Arc::from(endpoint.name()),
             limits: Vec::new(),
             method: endpoint.methods()[0].clone(),
-            path: CleanPath::from_path(endpoint.paths()[0], None).unwrap(),
             headers,
+            path: CleanPath::from_path(endpoint.paths()[0], None).unwrap(),
+            site: Site::Same,
             caller,
             client: ClientIp::new(IpAddr::from([192, 0, 2, 1])),
             body: Bytes::from(body),
         };
         let asked = Asked {
+            login: None,
             shape: endpoint.shape(),
             audience: Audience::Program,
             method: request.method.clone(),

@@ -87,6 +87,66 @@ pub(super) async fn many_refreshes_at_one_time_rotate_once(store: &Store) {
     assert!(is_successor(&rotate(store, session, 1, T0).await));
 }
 
+pub(super) async fn a_session_in_use_lives_on_up_to_its_end(store: &Store) {
+    let ann = created(store, "ann@example.com").await;
+    let (used, idle, ended) = (
+        opened(store, &ann).await,
+        opened(store, &ann).await,
+        opened(store, &ann).await,
+    );
+    let end = EndSessions {
+        account: ann.id,
+        which: Which::Only(ended),
+        ending: ending(T0),
+    };
+    let _revoked = store.commit(end).await.unwrap();
+    let minute = Duration::from_secs(60);
+    let seen_at = |session, at: Timestamp, until: Timestamp| SessionUse {
+        session,
+        at,
+        client: client(),
+        until,
+    };
+    let later = T0 + IDLE - minute;
+    let uses = [
+        seen_at(used, later, later + IDLE),
+        // Late news of an earlier use takes nothing back.
+        seen_at(used, T0 + minute, T0 + IDLE),
+        seen_at(ended, later, later + IDLE),
+        seen_at(idle, T0 + IDLE, T0 + 2 * IDLE),
+        seen_at(SessionId::random(), later, later + IDLE),
+    ];
+    store.commit(UseSessions(uses.to_vec())).await.unwrap();
+    let live = store.live_session(used, T0 + IDLE).await.unwrap().unwrap();
+    assert_eq!(live.account, ann);
+    assert_eq!(live.last_used_at, later);
+    assert_eq!(live.expires_at, later + IDLE);
+    assert_eq!(live.ends_at, T0 + 3 * IDLE);
+    for session in [idle, ended, SessionId::random()] {
+        let live = store.live_session(session, T0 + IDLE).await.unwrap();
+        assert!(live.is_none(), "{live:?}");
+    }
+    let last = seen_at(used, later, T0 + 9 * IDLE);
+    store.commit(UseSessions(vec![last])).await.unwrap();
+    let live = store.live_session(used, T0 + IDLE).await.unwrap().unwrap();
+    assert_eq!(live.expires_at, T0 + 3 * IDLE, "not beyond its end");
+    assert!(
+        store
+            .live_session(used, T0 + 3 * IDLE)
+            .await
+            .unwrap()
+            .is_none()
+    );
+
+    let disable = SetStatus {
+        account: ann.id,
+        status: Status::Disabled,
+        ending: ending(T0 + IDLE),
+    };
+    store.commit(disable).await.unwrap();
+    assert!(store.live_session(used, T0 + IDLE).await.unwrap().is_none());
+}
+
 pub(super) async fn sessions_expire_and_slide_up_to_their_end(store: &Store) {
     let ann = created(store, "ann@example.com").await;
     let session = opened(store, &ann).await;

@@ -154,7 +154,7 @@ mod tests {
             scheme: Scheme::Https,
             host: &"public.example",
             rewrite: &rewrite,
-            own_cookies: &[],
+            own_cookies: |_| false,
         };
         let sent = Sent {
             host: Some(HeaderValue::from_static("inner.example")),
@@ -256,7 +256,7 @@ mod tests {
             scheme: Scheme::Https,
             host: &"public.example:8443",
             rewrite: &Rewrite::Keep,
-            own_cookies: &[],
+            own_cookies: |_| false,
         };
         let sent = Sent {
             host: Some(HeaderValue::from_static("public.example:8443")),

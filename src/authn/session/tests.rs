@@ -1,0 +1,1 @@
+//! What a worker makes of session cookies, over a real database.
