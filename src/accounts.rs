@@ -53,7 +53,7 @@ pub use revocation::{Revocation, Revocations};
 pub use ring::Ring;
 pub use rules::{ApiKeyRules, Registration, Rules, SessionRules};
 pub use service::{NotAServiceName, ServiceAccount, ServiceName};
-pub use session::{Device, NotASessionId, Opened, RefreshToken, Session, SessionId};
+pub use session::{Device, NotASessionId, Opened, RefreshToken, Session, SessionId, SessionLife};
 pub use sessions::{OpenSessionError, RefreshError};
 pub use user::{Account, AccountId, NotARole, NotAnAccountId, Role, Status};
 

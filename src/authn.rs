@@ -12,6 +12,7 @@ mod jwk;
 mod jws;
 mod places;
 mod session;
+mod tenure;
 
 use std::sync::Arc;
 
@@ -30,6 +31,7 @@ pub use cache::{CacheSize, TokenCache, TokenDigest};
 pub use minter::Minter;
 pub use rules::Tokens;
 pub use session::Sessions;
+pub use tenure::{Grounds, Tenure};
 pub use token::{AccessTokenClaims, Claims, Lifetimes, TokenError};
 
 use api_key::ApiKeys;
@@ -50,6 +52,8 @@ pub struct Identity {
     /// The verified claims: shared with the token cache.
     pub claims: Arc<Claims>,
     pub credential: Credential,
+    /// How long it holds, for what outlives the request.
+    pub tenure: Tenure,
     /// The token that was shown, by its digest.
     pub(crate) token: TokenDigest,
 }
@@ -264,7 +268,8 @@ impl Authenticator {
             client: req.client,
             route: &route.name,
         };
-        let identity = keys.identify(&key, at, &self.clock).await?;
+        let mut identity = keys.identify(&key, at, &self.clock).await?;
+        identity.tenure.max_staleness = tokens.max_staleness;
         self.check_news(tokens)?;
         Ok(Caller::Identified(identity).into())
     }
@@ -307,25 +312,24 @@ impl Authenticator {
         if !asked.kinds.bearer && (bearer.is_some() || elsewhere.is_some()) {
             return Err(AuthnError::Kind);
         }
-        let (claims, token, credential) = match (bearer, elsewhere) {
+        let (verified, credential) = match (bearer, elsewhere) {
             (Some(bearer), Some(other)) if bearer != other.token => {
                 return Err(AuthnError::Ambiguous);
             }
-            (Some(bearer), _) => {
-                let (claims, token) = self.verify(bearer, tokens)?;
-                (claims, token, Credential::Bearer)
-            }
+            (Some(bearer), _) => (self.verify(bearer, tokens)?, Credential::Bearer),
             (None, Some(other)) => {
-                let (claims, token) = self.verify(&other.token, tokens)?;
+                let verified = self.verify(&other.token, tokens)?;
                 shown.set_bearer(&other.token)?;
-                (claims, token, other.credential)
+                (verified, other.credential)
             }
             (None, None) if required => return Err(AuthnError::Missing),
             (None, None) => return Ok(Named::Caller(Caller::Anonymous)),
         };
+        let (claims, token, tenure) = verified;
         Ok(Named::Caller(Caller::Identified(Identity {
             claims,
             credential,
+            tenure,
             token,
         })))
     }
@@ -336,7 +340,7 @@ impl Authenticator {
         &self,
         token: &str,
         tokens: &Tokens,
-    ) -> Result<(Arc<Claims>, TokenDigest), AuthnError> {
+    ) -> Result<(Arc<Claims>, TokenDigest, Tenure), AuthnError> {
         if token.len() > jws::MAX_TOKEN {
             return Err(AuthnError::Token(TokenError::TooLong));
         }
@@ -348,9 +352,11 @@ impl Authenticator {
             Some(known) => known,
             None => Verified::new(tokens.open(token).map_err(AuthnError::Token)?),
         };
+        let now = self.clock.now();
         let key = tokens
-            .judge(&known.claims, known.key, self.clock.now())
+            .judge(&known.claims, known.key, now)
             .map_err(AuthnError::Token)?;
+        let tenure = Tenure::of_token(&known.claims, key, (tokens, now));
         if known.alive_in != Some(generation) {
             if self.is_revoked(&known.claims, key) {
                 self.cache.forget(&digest);
@@ -359,7 +365,7 @@ impl Authenticator {
             self.cache.remember(digest, known.in_generation(generation));
         }
         self.check_news(tokens)?;
-        Ok((known.claims, digest))
+        Ok((known.claims, digest, tenure))
     }
 
     /// Nobody is believed who may have been revoked long ago.
@@ -433,6 +439,7 @@ async fn by_cookie(
     }
     Ok(Authenticated {
         caller: Caller::Identified(Identity {
+            tenure: Tenure::of_cookie(&named.claims, tokens),
             claims: named.claims,
             credential: Credential::Cookie,
             token: named.token,
@@ -448,6 +455,7 @@ impl Identity {
         let claims = Claims::parse(claims.to_string().as_bytes()).unwrap();
         Self {
             token: TokenDigest::of(claims.subject()),
+            tenure: Tenure::sample(&claims),
             claims: Arc::new(claims),
             credential: Credential::Bearer,
         }

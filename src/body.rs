@@ -27,6 +27,8 @@ pub enum BodyError {
     Upstream(#[source] hyper::Error),
     #[error("the upstream sent nothing for longer than the idle time-out")]
     UpstreamIdle,
+    #[error("the session that the answer belongs to has ended")]
+    SessionEnded,
 }
 
 impl From<Bytes> for Body {

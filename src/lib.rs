@@ -27,5 +27,6 @@ pub mod server;
 pub mod shared;
 pub mod snapshot;
 pub mod store;
+pub mod streams;
 pub mod telemetry;
 pub mod upstream;

@@ -91,6 +91,7 @@ impl Outbound {
             body: RequestBody::new(req.body, route.max_body).with_trailers(plan.trailers()),
             version: req.version,
             upgrade: req.upgrade,
+            tether: None,
             first_byte: forwarding.first_byte,
         };
         let echo = match identity.map(|identity| &identity.credential) {

@@ -20,6 +20,7 @@ use crate::rejection::Rejection;
 use crate::route::{EncodedSlash, Found, Route};
 use crate::server::Serve;
 use crate::snapshot::{Services, Snapshot};
+use crate::streams::{Keeper, Watch};
 use crate::upstream::Pools;
 
 /// The gateway as one worker has it.
@@ -28,6 +29,7 @@ pub struct Gateway {
     current: Arc<ArcSwap<Snapshot>>,
     authenticator: Authenticator,
     pools: Pools,
+    keeper: Keeper,
     recorder: Arc<Recorder>,
     ids: RequestIds,
 }
@@ -62,10 +64,17 @@ impl Gateway {
     ) -> Self {
         let revocations = services.accounts.revocations().clone();
         let clock = services.clock.clone();
+        let watch = Watch {
+            streams: services.streams.clone(),
+            accounts: services.accounts.clone(),
+            clock: clock.clone(),
+            control: services.control.clone(),
+        };
         let (accounts, control) = (services.accounts.clone(), services.control.clone());
         let size = CacheSize::default();
         let sessions = Sessions::new(size, accounts, control, clock.clone());
         Self {
+            keeper: Keeper::start(watch),
             authenticator: Authenticator::new(size, revocations, clock)
                 .with_api_keys(services.accounts.clone(), services.control.clone())
                 .with_sessions(sessions),

@@ -30,6 +30,7 @@ use crate::limit::Limited;
 use crate::lockout::Locked;
 use crate::outbound::OutboundError;
 use crate::store::StoreError;
+use crate::streams::TooManyStreams;
 use crate::upstream::UpstreamError;
 
 use refusal::{Connection, Reason, Refusal};
@@ -70,6 +71,8 @@ pub enum Rejection {
     Upstream(#[from] UpstreamError),
     #[error(transparent)]
     Limited(#[from] Limited),
+    #[error(transparent)]
+    Streams(#[from] TooManyStreams),
     #[error(transparent)]
     Locked(#[from] Locked),
     #[error(transparent)]

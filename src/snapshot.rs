@@ -16,6 +16,7 @@ use crate::lockout::Lockout;
 use crate::rejection::Shape;
 use crate::route::RouteTable;
 use crate::server::Tls;
+use crate::streams::Streams;
 use crate::upstream::Upstream;
 
 /// Lives as long as the process.
@@ -24,6 +25,7 @@ pub struct Services {
     pub accounts: Accounts,
     pub limits: Arc<Limits>,
     pub lockout: Lockout,
+    pub streams: Streams,
     /// Which certificate serves which host; `None` without an https listener.
     pub tls: Option<Tls>,
     /// The runtime for what waits: databases, Redis, the hasher, our own endpoints.

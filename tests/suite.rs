@@ -44,6 +44,7 @@ mod suite {
     mod sessions;
     mod storage;
     mod streaming;
+    mod streams;
     mod systemd;
     mod verification;
     mod websockets;

@@ -49,6 +49,15 @@ impl fmt::Display for SessionId {
     }
 }
 
+/// How long a live session has been kept alive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SessionLife {
+    /// When it was opened or last refreshed.
+    pub refreshed_at: Timestamp,
+    /// Unless it is refreshed before.
+    pub expires_at: Timestamp,
+}
+
 /// What a session is used from, for its owner to recognise it by.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Device {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::audit::{Entry, Event, Origin};
 use super::refresh::Refresh;
-use super::{Account, AccountId, Accounts, Device, Opened, Session, SessionId};
+use super::{Account, AccountId, Accounts, Device, Opened, Session, SessionId, SessionLife};
 use crate::store::{EndSessions, NewSession, OpenSession, Rotate, Rotation, StoreError, Which};
 
 /// Why no session was opened.
@@ -141,6 +141,11 @@ impl Accounts {
     /// The live sessions of an account, latest use first.
     pub async fn sessions(&self, account: AccountId) -> Result<Vec<Session>, StoreError> {
         self.store().sessions(account, self.now()).await
+    }
+
+    /// How a session stands; `None` when it is over.
+    pub async fn session_life(&self, id: SessionId) -> Result<Option<SessionLife>, StoreError> {
+        self.store().session_life(id, self.now()).await
     }
 
     /// Ends one session of this account; nothing happens when it has ended or is another's. Answers

@@ -18,7 +18,7 @@ use crate::clock::{Clock, Timestamp};
 use crate::inbound::ClientIp;
 
 use super::cache::{CacheSize, TokenDigest};
-use super::{AuthnError, Credential, Identity};
+use super::{AuthnError, Credential, Identity, Tenure};
 use known::{Known, KnownKeys, Live};
 
 /// Where a key stands, beside `Authorization`, unless configured.
@@ -129,7 +129,9 @@ impl ApiKeys {
         if self.accounts.note_key_use(live.grant.id, last, now) {
             live.last_used.set(Some(now));
         }
+        let id = live.grant.id.as_session();
         Ok(Identity {
+            tenure: Tenure::of_key(id, live.owner_until, live.expires),
             claims: Arc::clone(&live.claims),
             credential: Credential::ApiKey(Arc::clone(&live.grant)),
             token: live.token,

@@ -11,14 +11,17 @@ use super::reader::{FromToml, Table, Value, Wrong};
 use super::units::ByteSize;
 use crate::inbound::MinimumRate;
 use crate::server::{Address, Bounds, Listener, ListenerKind, PublicUrl};
+use crate::streams;
 
 /// What `[server]` says. Read when the process starts; of it, a reload changes `public_url` and
-/// `trusted_proxies` where the request path uses them.
+/// `trusted_proxies` where the request path uses them, and `max_streams_per_session`.
 pub struct ServerSection {
     pub listeners: Vec<Listener>,
     pub public_url: Option<PublicUrl>,
     pub trusted_proxies: Vec<IpNet>,
     pub bounds: Bounds,
+    /// Streams that are open at once in one session.
+    pub streams_per_session: usize,
     /// One for each processor unless configured.
     pub workers: NonZeroUsize,
     /// `/healthz`, `/readyz` and `/metrics`, read-only.
@@ -49,6 +52,11 @@ pub fn read(root: &mut Table<'_>) -> Option<ServerSection> {
         public_url: section.optional("public_url"),
         trusted_proxies: section.list("trusted_proxies"),
         bounds: read_bounds(&mut section),
+        streams_per_session: at_least_one(
+            &mut section,
+            "max_streams_per_session",
+            streams::DEFAULT_BOUND,
+        ),
         workers: read_workers(&mut section),
         admin: section.optional("admin"),
         admin_socket: section.optional("admin_socket"),

@@ -14,6 +14,7 @@ use crate::outbound::{Outbound, Stamp};
 use crate::rejection::Rejection;
 use crate::route::{Forwarding, Route, Target};
 use crate::snapshot::Snapshot;
+use crate::streams::{Close, Tether, TooManyStreams};
 use crate::upstream::Mapping;
 
 impl Gateway {
@@ -105,7 +106,10 @@ impl Gateway {
     ) -> Result<Response<Body>, Rejection> {
         let (scheme, host) = (req.scheme, req.host.clone());
         let switches = req.upgrade.is_some();
-        let outbound = Outbound::new(req, permit, (route, forwarding), self.stamp())?;
+        let tether = permit.identity().map(|caller| self.keeper.tether(caller));
+        let (tether, tunnel) = begin_stream(&req, tether)?;
+        let mut outbound = Outbound::new(req, permit, (route, forwarding), self.stamp())?;
+        outbound.request.tether = tunnel;
         let mapping = Mapping {
             scheme,
             host: &host,
@@ -116,6 +120,9 @@ impl Gateway {
         let mut res = upstream
             .forward(&self.pools, outbound.request, &mapping)
             .await?;
+        if let Some(tether) = tether {
+            tie(&mut res, tether)?;
+        }
         if let Some(carrier) = outbound.echo
             && switches
             && matches!(
@@ -131,6 +138,45 @@ impl Gateway {
         }
         Ok(res)
     }
+}
+
+/// Refuses what is going to be one stream too many of its session, before an upstream hears of it.
+/// Gives what ties the answer, and what ties the tunnel when one is asked for.
+fn begin_stream(
+    req: &Inbound,
+    tether: Option<Tether>,
+) -> Result<(Option<Tether>, Option<Tether>), TooManyStreams> {
+    let Some(mut tether) = tether else {
+        return Ok((None, None));
+    };
+    if req.upgrade.is_some() {
+        tether.claim()?;
+        return Ok((Some(tether.another()), Some(tether)));
+    }
+    let accepted = req.headers.get(header::ACCEPT).map(HeaderValue::as_bytes);
+    if accepted.is_some_and(|kinds| kinds.starts_with(b"text/event-stream")) {
+        tether.check_room()?;
+    }
+    Ok((Some(tether), None))
+}
+
+/// Ties an answer that comes piece by piece to the session of its caller. One that has not said
+/// its length may last: it is refused when the session has enough of them.
+fn tie(res: &mut Response<Body>, mut tether: Tether) -> Result<(), TooManyStreams> {
+    let Body::Upstream(body) = res.body() else {
+        return Ok(());
+    };
+    let length = http_body::Body::size_hint(body).exact();
+    let close = Close::of(res.headers(), length);
+    match (close, length) {
+        (Close::Quietly, _) => tether.claim()?,
+        (Close::Grpc | Close::Cut, None) => tether.check_room()?,
+        (Close::Grpc | Close::Cut, Some(_)) => {}
+    }
+    if let Body::Upstream(body) = res.body_mut() {
+        body.tie(tether, close);
+    }
+    Ok(())
 }
 
 /// The whole body of a request to an endpoint of ours: small, or refused.

@@ -8,6 +8,7 @@ use super::parts::Parts;
 use crate::admin::Health;
 use crate::server::Counters;
 use crate::snapshot::{Services, Snapshot};
+use crate::streams::Streams;
 use crate::telemetry::{Exposition, Kind, Metrics};
 use crate::upstream::ServerStatus;
 
@@ -18,6 +19,8 @@ pub(super) fn collect(metrics: &Metrics, parts: &Parts, connections: Arc<Counter
     metrics.collect(move |out| expose_health(&health, out));
     let services = parts.services.clone();
     metrics.collect(move |out| expose_accounts(&services, out));
+    let streams = parts.services.streams.clone();
+    metrics.collect(move |out| expose_streams(&streams, out));
     let current = parts.current.clone();
     metrics.collect(move |out| expose_upstreams(&current, out));
 }
@@ -53,6 +56,24 @@ fn expose_accounts(services: &Services, out: &mut Exposition) {
     let help = "Since when the database has not been heard of, in seconds.";
     out.family("portcullis_revocation_lag_seconds", Kind::Gauge, help);
     out.sample(&[], revocations.staleness().as_secs_f64());
+}
+
+fn expose_streams(streams: &Streams, out: &mut Exposition) {
+    let figures = streams.figures();
+    let help = "Streams of callers with a session: WebSockets, event streams, answers that last.";
+    out.family("portcullis_streams", Kind::Gauge, help);
+    out.sample(&[], figures.open);
+    let help = "Streams of the session that has most of them.";
+    out.family("portcullis_streams_of_one_session", Kind::Gauge, help);
+    out.sample(&[], figures.most);
+    let help = "Streams that were ended because of their session, by cause.";
+    out.family("portcullis_streams_ended_total", Kind::Counter, help);
+    for (cause, count) in figures.ended {
+        out.sample(&[("cause", cause)], count);
+    }
+    let help = "Streams that were refused because their session had as many as it may.";
+    out.family("portcullis_streams_refused_total", Kind::Counter, help);
+    out.sample(&[], figures.refused);
 }
 
 /// A figure of one upstream server: its metric's name, kind, help, and where it is read.

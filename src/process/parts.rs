@@ -21,6 +21,7 @@ use crate::server::{self, Tls, TlsError};
 use crate::shared::{self, Redis};
 use crate::snapshot::{Services, Snapshot};
 use crate::store::OpenError;
+use crate::streams::Streams;
 use crate::telemetry::Metrics;
 
 pub(super) struct Parts {
@@ -55,6 +56,7 @@ impl Parts {
             clock: clock.clone(),
             limits: Arc::new(Limits::new(clock.clone(), redis.clone())),
             lockout: Lockout::new(config.lockout, clock.clone(), redis.clone()),
+            streams: Streams::new(config.server.streams_per_session),
             accounts,
             tls,
             control,
@@ -76,6 +78,8 @@ impl Parts {
         }
         self.services.accounts.use_rules(config.rules.clone());
         self.services.lockout.adopt(config.lockout);
+        let streams = &self.services.streams;
+        streams.set_bound(config.server.streams_per_session);
         let snapshot = snapshot(config, &self.services);
         self.current.store(Arc::new(snapshot));
     }

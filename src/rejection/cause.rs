@@ -55,6 +55,10 @@ impl Rejection {
             Rejection::Outbound(OutboundError::Mint(_)) => Refusal::of(Reason::Internal),
             Rejection::Upstream(error) => upstream(error),
             Rejection::Limited(error) => limited(error),
+            Rejection::Streams(error) => Refusal {
+                detail: Some(error.to_string()),
+                ..Refusal::of(Reason::RateLimited).after(FULL)
+            },
             Rejection::Locked(locked) => Refusal::of(Reason::LockedOut).after(locked.retry_after),
             Rejection::Endpoint(error) => endpoint(error),
             Rejection::Register(error) => register(error),

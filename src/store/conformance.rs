@@ -26,7 +26,7 @@ const GRACE: Duration = Duration::from_secs(10);
 /// Runs the suite against stores that are empty: `fresh` gives a new one each time.
 pub async fn run<F: Future<Output = (Store, G)>, G>(fresh: impl Fn() -> F) {
     let mut stores = Vec::new();
-    for _ in 0..20 {
+    for _ in 0..22 {
         stores.push(fresh().await);
     }
     let mut stores = stores.iter().map(|(store, _)| store);
@@ -40,6 +40,7 @@ pub async fn run<F: Future<Output = (Store, G)>, G>(fresh: impl Fn() -> F) {
     sessions::many_refreshes_at_one_time_rotate_once(store()).await;
     sessions::sessions_expire_and_slide_up_to_their_end(store()).await;
     sessions::a_session_in_use_lives_on_up_to_its_end(store()).await;
+    sessions::a_session_says_how_it_stands(store()).await;
     sessions::ended_sessions_are_revoked_and_read_in_order(store()).await;
     accounts::an_account_that_changes_loses_its_sessions(store()).await;
     sessions::what_has_expired_is_swept_away(store()).await;

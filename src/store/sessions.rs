@@ -3,7 +3,7 @@
 use super::sql::{Connection, query};
 use super::{Change, Store, accounts, audit, revocations, rows};
 use crate::accounts::audit::{Entry, Event};
-use crate::accounts::{Account, AccountId, Revocation, Session, SessionId};
+use crate::accounts::{Account, AccountId, Revocation, Session, SessionId, SessionLife};
 use crate::clock::Timestamp;
 use crate::store::StoreError;
 use crate::store::change::{EndSessions, Ending, OpenSession, Revoked, Rotate, Rotation, Which};
@@ -43,6 +43,29 @@ impl Store {
         .await?
         .map(|row| rows::account_id(&row, "account_id"))
         .transpose()
+    }
+
+    /// How this session stands, if it is live at `now`.
+    pub async fn session_life(
+        &self,
+        session: SessionId,
+        now: Timestamp,
+    ) -> Result<Option<SessionLife>, StoreError> {
+        let found = query(
+            "SELECT changed_at, expires_at FROM sessions \
+             WHERE id = $1 AND ended_at IS NULL AND expires_at > $2",
+        )
+        .bind(session.to_string())
+        .bind(now.millis())
+        .fetch_optional(self)
+        .await?;
+        let Some(row) = found else {
+            return Ok(None);
+        };
+        Ok(Some(SessionLife {
+            refreshed_at: Timestamp::from_millis(row.try_get("changed_at")?),
+            expires_at: Timestamp::from_millis(row.try_get("expires_at")?),
+        }))
     }
 }
 

@@ -85,9 +85,10 @@ pub(super) async fn exchange(
         body: request.body,
     };
     outgoing.prepare();
+    let tether = request.tether;
     let switch = request
         .upgrade
-        .map(|upgrade| Switch::prepare(upgrade, request.version, &mut outgoing));
+        .map(|upgrade| Switch::prepare(upgrade, request.version, &mut outgoing).tied_by(tether));
     let mut attempt = Attempt {
         upstream,
         pools,

@@ -12,6 +12,7 @@ use http_body::Body;
 use super::address::{Scheme, ServerAddress};
 use super::upload::RequestBody;
 use crate::inbound::Upgrade;
+use crate::streams::Tether;
 
 /// What is sent upstream. The headers are stripped of what a client may not say and stamped with
 /// what the gateway knows; framing, `Host`, `TE` and the upgrade are written here.
@@ -25,6 +26,8 @@ pub struct Request {
     /// The client's version of HTTP: an upgrade is answered 101 in HTTP/1.1 and 200 in HTTP/2.
     pub version: Version,
     pub upgrade: Option<Upgrade>,
+    /// Ties the tunnel that an upgrade opens to the session of its caller.
+    pub tether: Option<Tether>,
     /// `None`: the upstream's own deadline.
     pub first_byte: Option<Duration>,
 }

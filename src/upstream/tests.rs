@@ -272,6 +272,7 @@ impl Bench {
                 .with_trailers(Arc::new(|name| !name.as_str().starts_with("x-user"))),
             version: parts.version,
             upgrade,
+            tether: None,
             first_byte: None,
         };
         match self.send(request).await {
@@ -297,6 +298,7 @@ fn request(method: Method, target: &'static str, body: &'static str) -> Request 
         body: RequestBody::new(ClientBody::from(Bytes::from_static(body.as_bytes())), 1024),
         version: Version::HTTP_11,
         upgrade: None,
+        tether: None,
         first_byte: None,
     }
 }

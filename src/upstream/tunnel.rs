@@ -1,9 +1,12 @@
 //! The switch to WebSocket, and the bytes that flow both ways after it.
 
-use std::future::Future;
-use std::pin::Pin;
+mod flow;
+mod frames;
+
+use std::future::poll_fn;
+use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll};
+use std::task::Poll;
 use std::time::Duration;
 
 use base64::Engine;
@@ -16,7 +19,10 @@ use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Version};
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::time::timeout;
+
+use flow::{Flow, Until};
 
 use super::answer;
 use super::answer_body::InFlight;
@@ -26,12 +32,13 @@ use super::server::Outstanding;
 use crate::body::Body;
 use crate::inbound::{Upgrade, UpgradeProtocol};
 use crate::secret;
+use crate::streams::{Cause, Ended, Tether};
 
 /// RFC 6455 §1.3.
 const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
-/// Bytes held for each direction of a tunnel.
-const BUFFER: usize = 8 * 1024;
+/// How long the end of a frame is waited for, and then how long each step of the farewell.
+const CLOSING: Duration = Duration::from_secs(1);
 
 /// A client's wish to switch to WebSocket, which HTTP/1.1 asks for by `Upgrade` and HTTP/2 by
 /// extended CONNECT (RFC 8441). The server is always asked in HTTP/1.1.
@@ -40,6 +47,8 @@ pub(super) struct Switch {
     asked_in: AskedIn,
     /// What the server has to prove that it read.
     key: Option<HeaderValue>,
+    /// Whose tunnel it becomes; `None`: nobody's whose session could end.
+    tether: Option<Tether>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,7 +83,14 @@ impl Switch {
             client: upgrade.on_upgrade,
             asked_in,
             key: headers.get(SEC_WEBSOCKET_KEY).cloned(),
+            tether: None,
         }
+    }
+
+    /// The tunnel ends when this session does.
+    #[must_use]
+    pub fn tied_by(self, tether: Option<Tether>) -> Self {
+        Self { tether, ..self }
     }
 
     /// Whether any 2xx would tell the client that the tunnel is there.
@@ -122,8 +138,8 @@ impl Switch {
             idle,
             _outstanding: in_flight.server,
         };
-        // Nothing ends a tunnel from outside yet: a session that ends would complete this future.
-        tokio::spawn(tunnel.run(std::future::pending()));
+        let ended = self.tether.map_or_else(Ended::never, Tether::hold);
+        tokio::spawn(tunnel.run(ended));
         Ok(response)
     }
 
@@ -147,8 +163,8 @@ struct Tunnel {
 
 impl Tunnel {
     /// Copies both ways until both sides have closed, nothing moved for the idle time, or `ended`
-    /// completes.
-    async fn run(self, ended: impl Future<Output = ()>) {
+    /// completes: then both sides are told why.
+    async fn run(self, mut ended: Ended) {
         let (client, server) = match tokio::try_join!(self.client, self.server) {
             Ok(sides) => sides,
             Err(error) => {
@@ -157,18 +173,104 @@ impl Tunnel {
             }
         };
         let moved = AtomicBool::new(false);
-        let mut client = Watched::new(TokioIo::new(client), &moved);
-        let mut server = Watched::new(TokioIo::new(server), &moved);
-        let copied =
-            tokio::io::copy_bidirectional_with_sizes(&mut client, &mut server, BUFFER, BUFFER);
-        tokio::select! {
-            copied = copied => match copied {
-                Ok((up, down)) => tracing::debug!(up, down, "tunnel closed"),
-                Err(error) => tracing::debug!(%error, "tunnel broke"),
-            },
-            () = silence(&moved, self.idle) => tracing::debug!("tunnel was idle for too long"),
-            () = ended => tracing::debug!("tunnel was ended"),
+        let mut sides = Sides::new(TokioIo::new(client), TokioIo::new(server));
+        let cause = tokio::select! {
+            copied = sides.copy(Until::End, &moved) => {
+                return match copied {
+                    Ok(()) => tracing::debug!("tunnel closed"),
+                    Err(error) => tracing::debug!(%error, "tunnel broke"),
+                };
+            }
+            () = silence(&moved, self.idle) => {
+                return tracing::debug!("tunnel was idle for too long");
+            }
+            cause = &mut ended => cause,
+        };
+        tracing::debug!(cause = cause.name(), "tunnel is ended");
+        sides.close(cause).await;
+    }
+}
+
+/// The two ends of a tunnel, and what flows between them.
+struct Sides<T> {
+    client: T,
+    server: T,
+    up: Flow,
+    down: Flow,
+}
+
+impl<T: AsyncRead + AsyncWrite + Unpin> Sides<T> {
+    fn new(client: T, server: T) -> Self {
+        Self {
+            client,
+            server,
+            up: Flow::new(),
+            down: Flow::new(),
         }
+    }
+
+    /// Lets both flows go as far as `until`.
+    async fn copy(&mut self, until: Until, moved: &AtomicBool) -> io::Result<()> {
+        let Self {
+            client,
+            server,
+            up,
+            down,
+        } = self;
+        let (mut up_done, mut down_done) = (false, false);
+        poll_fn(|cx| {
+            if !up_done {
+                up_done = up.poll(cx, (client, server), (until, moved))?.is_ready();
+            }
+            if !down_done {
+                down_done = down.poll(cx, (server, client), (until, moved))?.is_ready();
+            }
+            match up_done && down_done {
+                true => Poll::Ready(Ok(())),
+                false => Poll::Pending,
+            }
+        })
+        .await
+    }
+
+    /// Tells both sides why they are closed, each as soon as the frame that it is being sent has
+    /// come to its end. A side whose frame does not end in time is cut off without a word.
+    async fn close(mut self, cause: Cause) {
+        let moved = AtomicBool::new(false);
+        // An error is of one side; what is known of the other still holds.
+        drop(timeout(CLOSING, self.copy(Until::Boundary, &moved)).await);
+        let (code, reason) = close_code(cause);
+        let farewell = async {
+            if self.down.takes_a_frame() {
+                let frame = frames::close_for_client(code, reason);
+                self.client.write_all(&frame).await?;
+            }
+            self.client.shutdown().await
+        };
+        let towards_server = async {
+            if self.up.takes_a_frame() {
+                let frame = frames::close_for_server(code, reason);
+                self.server.write_all(&frame).await?;
+            }
+            self.server.shutdown().await
+        };
+        let both = async { tokio::join!(farewell, towards_server) };
+        if timeout(CLOSING, both).await.is_ok() {
+            // What the client has sent meanwhile is read, or the system answers it with a reset
+            // that overtakes the frame.
+            let mut sink = tokio::io::sink();
+            drop(timeout(CLOSING, tokio::io::copy(&mut self.client, &mut sink)).await);
+        }
+    }
+}
+
+/// RFC 6455 §7.4.1, and the registry of close codes.
+fn close_code(cause: Cause) -> (u16, &'static str) {
+    match cause {
+        Cause::Revoked => (1008, "the session has ended"),
+        Cause::Expired => (1008, "the session has expired"),
+        Cause::TooMany => (1008, "too many open streams"),
+        Cause::Unknown => (1013, "try again later"),
     }
 }
 
@@ -179,50 +281,6 @@ async fn silence(moved: &AtomicBool, idle: Duration) {
         if !moved.swap(false, Ordering::Relaxed) {
             return;
         }
-    }
-}
-
-/// A side of a tunnel that notes when something came from it.
-struct Watched<'a, T> {
-    io: T,
-    moved: &'a AtomicBool,
-}
-
-impl<'a, T> Watched<'a, T> {
-    fn new(io: T, moved: &'a AtomicBool) -> Self {
-        Self { io, moved }
-    }
-}
-
-impl<T: AsyncRead + Unpin> AsyncRead for Watched<'_, T> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<std::io::Result<()>> {
-        let polled = Pin::new(&mut self.io).poll_read(cx, buf);
-        if polled.is_ready() {
-            self.moved.store(true, Ordering::Relaxed);
-        }
-        polled
-    }
-}
-
-impl<T: AsyncWrite + Unpin> AsyncWrite for Watched<'_, T> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<std::io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write(cx, buf)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        Pin::new(&mut self.io).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        Pin::new(&mut self.io).poll_shutdown(cx)
     }
 }
 
@@ -237,6 +295,8 @@ pub(super) fn accept(key: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::{AsyncReadExt, DuplexStream};
+
     use super::*;
 
     #[test]
@@ -246,6 +306,63 @@ mod tests {
             accept(b"dGhlIHNhbXBsZSBub25jZQ=="),
             "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
         );
+    }
+
+    /// Two sides whose other ends a test holds.
+    fn sides() -> (Sides<DuplexStream>, DuplexStream, DuplexStream) {
+        let (client, far_client) = tokio::io::duplex(1024);
+        let (server, far_server) = tokio::io::duplex(1024);
+        (Sides::new(client, server), far_client, far_server)
+    }
+
+    async fn all(mut side: DuplexStream) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        side.read_to_end(&mut bytes).await.unwrap();
+        bytes
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn both_sides_are_told_why() {
+        let (sides, client, server) = sides();
+        let ((), client, server) =
+            tokio::join!(sides.close(Cause::Revoked), all(client), all(server));
+        assert_eq!(
+            client,
+            frames::close_for_client(1008, "the session has ended")
+        );
+        assert_eq!(server[..2], [0x88, 0x80 | 23], "masked");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_side_whose_frame_does_not_end_is_cut_off_within_seconds() {
+        let (mut sides, client, mut server) = sides();
+        server.write_all(&[0x82, 4, 1, 2]).await.unwrap();
+        let moved = AtomicBool::new(false);
+        let flowing = sides.copy(Until::End, &moved);
+        assert!(timeout(Duration::from_millis(1), flowing).await.is_err());
+        let begun = crate::clock::timer_now();
+        let ((), client, server) =
+            tokio::join!(sides.close(Cause::Expired), all(client), all(server));
+        assert_eq!(client, [0x82, 4, 1, 2], "nothing is put into a frame");
+        assert_eq!(server[..2], [0x88, 0x80 | 25]);
+        assert!(crate::clock::timer_now() - begun <= 3 * CLOSING);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_side_that_takes_nothing_is_cut_off_within_seconds() {
+        let (mut sides, client, mut server) = sides();
+        server.write_all(&[0x82, 126, 0x7f, 0xff]).await.unwrap();
+        let moved = AtomicBool::new(false);
+        let flood = async { while server.write_all(&[0; 100]).await.is_ok() {} };
+        let flowing = async {
+            let copied = timeout(Duration::from_secs(1), sides.copy(Until::End, &moved)).await;
+            assert!(copied.is_err(), "the client takes nothing");
+            timeout(3 * CLOSING, sides.close(Cause::Revoked))
+                .await
+                .unwrap();
+        };
+        tokio::join!(flood, flowing);
+        drop(client);
     }
 
     #[tokio::test(start_paused = true)]

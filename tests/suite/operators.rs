@@ -16,7 +16,7 @@ async fn app() -> (Upstream, Gateway) {
 }
 
 #[track_caller]
-fn user(gateway: &Gateway, words: &[&str]) -> String {
+pub fn user(gateway: &Gateway, words: &[&str]) -> String {
     let all: Vec<&str> = ["user"].iter().chain(words).copied().collect();
     let output = gateway.command(&all);
     let text = String::from_utf8_lossy(&output.stdout).into_owned();

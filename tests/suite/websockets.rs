@@ -19,7 +19,7 @@ async fn app(extra: &str) -> (Upstream, Gateway) {
 }
 
 /// Asks for a WebSocket; the socket when it was granted, the answer's head always.
-async fn ask(
+pub async fn ask(
     client: &Client,
     path: &str,
     headers: &[(&str, &str)],
@@ -48,7 +48,7 @@ async fn ask(
 }
 
 /// The same by extended CONNECT (RFC 8441).
-async fn ask_h2(
+pub async fn ask_h2(
     client: &Client,
     path: &str,
     headers: &[(&str, &str)],

@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use crate::accounts::{self, Accounts, Cost, HashSettings, Rules};
 use crate::authn::algorithm::Algorithm;
 use crate::authn::keys::{Key, KeyId, KeyRing, KeyUse, Material, Origin};
-use crate::authn::{Caller, Credential, Identity, TokenDigest, Tokens};
+use crate::authn::{Caller, Credential, Identity, Tenure, TokenDigest, Tokens};
 use crate::clock::{Clock, Timestamp};
 use crate::endpoints::{Endpoint, EndpointContext, EndpointRequest, answer};
 use crate::inbound::{CleanPath, ClientIp, RequestIds, Site};
@@ -86,6 +86,7 @@ impl Gate {
             .verify(token, self.context.clock.now())
             .unwrap();
         let caller = Caller::Identified(Identity {
+            tenure: Tenure::sample(&claims),
             claims: Arc::new(claims),
             credential: Credential::Bearer,
             token: TokenDigest::of(token),

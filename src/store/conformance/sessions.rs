@@ -1,6 +1,7 @@
 //! What every store must do with sessions, refresh tokens and revocations.
 
 use super::*;
+use crate::accounts::SessionLife;
 
 pub(in crate::store) async fn rotate(
     store: &Store,
@@ -287,4 +288,30 @@ pub(super) async fn what_has_expired_is_swept_away(store: &Store) {
     assert_eq!(keys.len(), 1);
     assert_eq!(keys[0].1.expose(), [1], "the first key stays");
     assert!(store.ping().await.is_ok());
+}
+
+pub(super) async fn a_session_says_how_it_stands(store: &Store) {
+    let ann = created(store, "ann@example.com").await;
+    let session = opened(store, &ann).await;
+    let life = |at| store.session_life(session, at);
+    let first = SessionLife {
+        refreshed_at: T0,
+        expires_at: T0 + IDLE,
+    };
+    assert_eq!(life(T0).await.unwrap(), Some(first));
+    let later = T0 + IDLE / 2;
+    assert!(is_successor(&rotate(store, session, 0, later).await));
+    let refreshed = SessionLife {
+        refreshed_at: later,
+        expires_at: later + IDLE,
+    };
+    assert_eq!(life(T0 + IDLE).await.unwrap(), Some(refreshed));
+    assert_eq!(life(later + IDLE).await.unwrap(), None, "it has expired");
+    let end = EndSessions {
+        account: ann.id,
+        which: Which::Only(session),
+        ending: ending(later),
+    };
+    assert_eq!(store.commit(end).await.unwrap().len(), 1);
+    assert_eq!(life(later).await.unwrap(), None, "it was ended");
 }

@@ -117,6 +117,15 @@ impl Upstream {
 
     /// Every request waits until the test answers it.
     pub async fn by_hand() -> (Self, Exchanges) {
+        Self::handing_over(Speech::Http1).await
+    }
+
+    /// The same over HTTP/2 without TLS, by prior knowledge.
+    pub async fn by_hand_h2c() -> (Self, Exchanges) {
+        Self::handing_over(Speech::Http2).await
+    }
+
+    async fn handing_over(speech: Speech) -> (Self, Exchanges) {
         let (sender, receiver) = mpsc::channel(16);
         let record = Record::default();
         let kept = record.clone();
@@ -132,7 +141,7 @@ impl Upstream {
             })
         });
         (
-            Self::start(Speech::Http1, kept, handler).await,
+            Self::start(speech, kept, handler).await,
             Exchanges(receiver),
         )
     }

@@ -1,0 +1,347 @@
+//! Streams belong to sessions: each kind ends with the session that opened it, and lives on while
+//! that is refreshed.
+
+use std::time::Duration;
+
+use http::{Response, StatusCode};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use serde_json::json;
+
+use super::accounts::{PASSWORD, login, refresh, register, text};
+use super::harness::body::{self, Pieces};
+use super::harness::client::Connection;
+use super::harness::upstream::Exchanges;
+use super::harness::websocket::{CLOSE, WebSocket};
+use super::harness::{Config, Gateway, Upstream, within};
+use super::operators::user;
+use super::websockets::{ask, ask_h2};
+
+/// What is promised: from the end of a session to the end of its streams.
+const BOUND: Duration = Duration::from_secs(5);
+/// A time in which nothing that lives on says anything.
+const QUIET: Duration = Duration::from_secs(1);
+
+/// A gateway before upstreams that keep streams open.
+struct App {
+    gateway: Gateway,
+    events: Exchanges,
+    calls: Exchanges,
+    _upstreams: [Upstream; 3],
+}
+
+async fn app(more: &str) -> App {
+    let sockets = Upstream::websocket_echo().await;
+    let (http1, events) = Upstream::by_hand().await;
+    let (h2c, calls) = Upstream::by_hand_h2c().await;
+    let needed = "auth = \"required\"\nerrors = \"agentflow\"";
+    let config = Config::new()
+        .upstream("sockets", &sockets)
+        .upstream("events", &http1)
+        .upstream("calls", &h2c)
+        .route("/public/**", "upstream = \"sockets\"\nauth = \"none\"")
+        .route("/ws", &format!("upstream = \"sockets\"\n{needed}"))
+        .route("/events", &format!("upstream = \"events\"\n{needed}"))
+        .route("/calls", &format!("upstream = \"calls\"\n{needed}"))
+        .toml("[server]\nadmin_socket = \"admin.sock\"")
+        .toml(more);
+    App {
+        gateway: config.start().await,
+        events,
+        calls,
+        _upstreams: [sockets, http1, h2c],
+    }
+}
+
+/// An answer that is under way, and the upstream's end of it.
+struct Answering {
+    response: Response<Incoming>,
+    pieces: Pieces,
+    _connection: Connection,
+}
+
+impl Answering {
+    async fn next(&mut self) -> Option<Result<http_body::Frame<bytes::Bytes>, hyper::Error>> {
+        loop {
+            let frame = self.response.body_mut().frame().await;
+            let empty = |data: &bytes::Bytes| data.is_empty();
+            match frame {
+                Some(Ok(frame)) if frame.data_ref().is_some_and(empty) => {}
+                frame => return frame,
+            }
+        }
+    }
+
+    async fn says(&mut self, piece: &'static str) {
+        assert!(self.pieces.send(piece).await);
+        let frame = within("a piece", self.next()).await.unwrap().unwrap();
+        assert_eq!(frame.into_data().unwrap(), piece);
+    }
+}
+
+/// One stream of each kind, open in one session.
+struct Streams {
+    sockets: [WebSocket; 2],
+    events: [Answering; 2],
+    call: Answering,
+    download: Answering,
+}
+
+impl App {
+    async fn open(&mut self, token: &str) -> Streams {
+        Streams {
+            sockets: [
+                self.socket_http1(token).await,
+                self.socket_http2(token).await,
+            ],
+            events: [
+                self.answering(token, false, "text/event-stream").await,
+                self.answering(token, true, "text/event-stream; charset=utf-8")
+                    .await,
+            ],
+            call: self.answering(token, true, "application/grpc+proto").await,
+            download: self.answering(token, false, "application/json").await,
+        }
+    }
+
+    async fn socket_http1(&self, token: &str) -> WebSocket {
+        let bearer = format!("Bearer {token}");
+        let headers = [("authorization", bearer.as_str())];
+        let (status, _, socket) = ask(&self.gateway.https(), "/ws", &headers).await;
+        assert_eq!(status, 101);
+        let mut socket = socket.unwrap();
+        echoes(&mut socket).await;
+        socket
+    }
+
+    async fn socket_http2(&self, token: &str) -> WebSocket {
+        let bearer = format!("Bearer {token}");
+        let headers = [("authorization", bearer.as_str())];
+        let (status, socket) = ask_h2(&self.gateway.h2(), "/ws", &headers).await;
+        assert_eq!(status, 200);
+        let mut socket = socket.unwrap();
+        echoes(&mut socket).await;
+        socket
+    }
+
+    /// An answer of this type, whose first piece has come.
+    async fn answering(&mut self, token: &str, http2: bool, kind: &str) -> Answering {
+        let client = match http2 {
+            true => self.gateway.h2(),
+            false => self.gateway.https(),
+        };
+        let (call, exchanges) = match kind.starts_with("application/grpc") {
+            true => (client.post("/calls").bytes("ask"), &mut self.calls),
+            false => (client.get("/events"), &mut self.events),
+        };
+        let calling = tokio::spawn(call.bearer(token).open());
+        let exchange = exchanges.next().await;
+        let (pieces, body) = body::pieces();
+        let answer = Response::builder().header("content-type", kind).body(body);
+        exchange.answer(answer.unwrap());
+        let (response, _connection) = calling.await.unwrap();
+        assert_eq!(response.status(), 200);
+        let mut answering = Answering {
+            response,
+            pieces,
+            _connection,
+        };
+        answering.says("data: 1\n\n").await;
+        answering
+    }
+}
+
+async fn echoes(socket: &mut WebSocket) {
+    socket.send_text("hello").await;
+    assert_eq!(socket.receive_text().await, "hello");
+}
+
+/// A WebSocket is closed with 1008, and then ends.
+async fn ends(mut socket: WebSocket) {
+    let frame = socket.receive().await.expect("a frame before the end");
+    assert_eq!(frame.opcode, CLOSE);
+    assert_eq!(frame.payload[..2], 1008_u16.to_be_bytes());
+    assert_eq!(socket.receive().await, None);
+}
+
+impl Streams {
+    async fn all_live(&mut self) {
+        for socket in &mut self.sockets {
+            echoes(socket).await;
+        }
+        let [one, two] = &mut self.events;
+        for answering in [one, two, &mut self.call, &mut self.download] {
+            answering.says("data: more\n\n").await;
+        }
+    }
+
+    /// Every stream ends, each as it should, within the bound; and its upstream hears of it.
+    async fn all_end(mut self) {
+        let ended = async {
+            for socket in self.sockets {
+                ends(socket).await;
+            }
+            for events in &mut self.events {
+                assert!(events.next().await.is_none(), "a clean end");
+                events.pieces.abandoned().await;
+            }
+            let last = self.call.next().await.unwrap().unwrap();
+            let trailers = last.into_trailers().expect("trailers");
+            assert_eq!(trailers["grpc-status"], "16");
+            assert!(self.call.next().await.is_none());
+            self.call.pieces.abandoned().await;
+            let broken = self.download.next().await;
+            assert!(matches!(broken, Some(Err(_))), "{broken:?}");
+            self.download.pieces.abandoned().await;
+        };
+        let ended = tokio::time::timeout(BOUND, ended).await;
+        assert!(ended.is_ok(), "the streams outlive their session");
+    }
+}
+
+#[tokio::test]
+async fn a_logout_ends_the_sessions_streams_and_no_others() {
+    let mut app = app("").await;
+    let ann = register(&app.gateway.https(), "ann@example.com").await;
+    let other = login(&app.gateway.https(), "ann@example.com").await;
+    let streams = app.open(text(&ann, "access_token")).await;
+    let mut others = app.open(text(&other, "access_token")).await;
+    let client = app.gateway.https();
+    let logout = client.post("/auth/v1/logout");
+    let logout = logout.bearer(text(&ann, "access_token")).send().await;
+    assert!(logout.status.is_success());
+    streams.all_end().await;
+    others.all_live().await;
+    let metrics = app.gateway.admin().get("/metrics").send().await.text();
+    for line in [
+        "portcullis_streams 6",
+        "portcullis_streams_of_one_session 6",
+        "portcullis_streams_ended_total{cause=\"revoked\"} 6",
+    ] {
+        assert!(
+            metrics.lines().any(|said| said == line),
+            "{line}\n{metrics}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_new_password_ends_the_streams_of_all_sessions_before_it() {
+    let mut app = app("").await;
+    let ann = register(&app.gateway.https(), "ann@example.com").await;
+    let other = login(&app.gateway.https(), "ann@example.com").await;
+    let own = app.socket_http2(text(&ann, "access_token")).await;
+    let streams = app.open(text(&other, "access_token")).await;
+    let change = json!({ "current_password": PASSWORD, "new_password": "another good password" });
+    let client = app.gateway.https();
+    let changed = client.post("/auth/v1/password");
+    let changed = changed.bearer(text(&ann, "access_token")).json(change);
+    let changed = changed.send().await.expect(200).json();
+    streams.all_end().await;
+    ends(own).await;
+    // Who knew the password has a new session, whose streams live.
+    let mut socket = app.socket_http1(text(&changed, "access_token")).await;
+    echoes(&mut socket).await;
+}
+
+#[tokio::test]
+async fn an_account_that_is_disabled_loses_its_streams() {
+    let mut app = app("").await;
+    let ann = register(&app.gateway.https(), "ann@example.com").await;
+    let streams = app.open(text(&ann, "access_token")).await;
+    user(&app.gateway, &["disable", "ann@example.com"]);
+    streams.all_end().await;
+}
+
+#[tokio::test]
+async fn a_lost_role_ends_streams() {
+    let mut app = app("").await;
+    let ann = register(&app.gateway.https(), "ann@example.com").await;
+    user(
+        &app.gateway,
+        &["role", "ann@example.com", "member", "editor"],
+    );
+    let ann = login(&app.gateway.https(), text(&ann["user"], "email")).await;
+    let streams = app.open(text(&ann, "access_token")).await;
+    user(&app.gateway, &["role", "ann@example.com", "member"]);
+    streams.all_end().await;
+}
+
+#[tokio::test]
+async fn streams_live_on_while_their_session_is_refreshed_and_end_when_it_is_not() {
+    let mut app = app("[tokens]\nlifetime = \"3s\"").await;
+    let ann = register(&app.gateway.https(), "ann@example.com").await;
+    let mut streams = app.open(text(&ann, "access_token")).await;
+    let mut token = text(&ann, "refresh_token").to_owned();
+    for _ in 0..8 {
+        let silent = tokio::time::timeout(QUIET, streams.events[0].next()).await;
+        assert!(
+            silent.is_err(),
+            "a stream ended though its session was refreshed"
+        );
+        let answer = refresh(&app.gateway, &token).await.expect(200).json();
+        token = text(&answer, "refresh_token").to_owned();
+    }
+    streams.all_live().await;
+    // Nobody refreshes any more: the last token lives for three seconds.
+    let silent = tokio::time::timeout(2 * QUIET, streams.events[0].next()).await;
+    assert!(silent.is_err(), "a stream ended before its token");
+    streams.all_end().await;
+}
+
+#[tokio::test]
+async fn a_session_that_expires_takes_its_streams_along() {
+    let mut app = app("[accounts]\nsession_idle = \"3s\"").await;
+    let ann = register(&app.gateway.https(), "ann@example.com").await;
+    let streams = app.open(text(&ann, "access_token")).await;
+    // The bound counts from the session's end.
+    let silent = tokio::time::timeout(2 * QUIET, std::future::pending::<()>()).await;
+    assert!(silent.is_err());
+    streams.all_end().await;
+}
+
+#[tokio::test]
+async fn a_session_has_so_many_streams_and_no_more() {
+    let mut app = app("[server]\nmax_streams_per_session = 2").await;
+    let ann = register(&app.gateway.https(), "ann@example.com").await;
+    let bob = register(&app.gateway.https(), "bob@example.com").await;
+    let (ann, bob) = (text(&ann, "access_token"), text(&bob, "access_token"));
+    let socket = app.socket_http1(ann).await;
+    let _events = app.answering(ann, true, "text/event-stream").await;
+
+    let bearer = format!("Bearer {ann}");
+    let headers = [("authorization", bearer.as_str())];
+    let (status, head, _) = ask(&app.gateway.https(), "/ws", &headers).await;
+    assert_eq!(status, StatusCode::TOO_MANY_REQUESTS);
+    assert!(head.contains_key("retry-after"));
+    let (status, _) = ask_h2(&app.gateway.h2(), "/ws", &headers).await;
+    assert_eq!(status, StatusCode::TOO_MANY_REQUESTS);
+    // An event stream is refused in the route's shape, before its upstream hears of it.
+    let call = app.gateway.https().get("/events").bearer(ann);
+    let refused = call.header("accept", "text/event-stream").send().await;
+    let refused = refused.expect(429).json();
+    assert_eq!(refused["error"]["code"], "RATE_LIMIT_EXCEEDED");
+    // One that did not say that it wants one, when its upstream's answer says so.
+    let calling = tokio::spawn(app.gateway.https().get("/events").bearer(ann).send());
+    let (pieces, events) = body::pieces();
+    let answer = Response::builder().header("content-type", "text/event-stream");
+    app.events.next().await.answer(answer.body(events).unwrap());
+    calling.await.unwrap().expect(429);
+    pieces.abandoned().await;
+    // What says its length is no stream.
+    let calling = tokio::spawn(app.gateway.https().get("/events").bearer(ann).send());
+    app.events
+        .next()
+        .await
+        .answer(Response::new(body::full("short")));
+    calling.await.unwrap().expect(200);
+
+    let _bobs = app.socket_http1(bob).await;
+    drop(socket);
+    within("the place is free again", async {
+        while ask(&app.gateway.https(), "/ws", &headers).await.0 != 101 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+}
