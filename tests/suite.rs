@@ -11,6 +11,7 @@ mod suite {
     mod api_keys;
     mod bearers;
     mod bounds;
+    mod browser;
     mod clients;
     mod configuration;
     mod cookies;

@@ -1,6 +1,7 @@
 //! What the tests drive the gateway with: processes, certificates, clients and upstream servers.
 
 pub mod body;
+pub mod browser;
 pub mod certs;
 pub mod chaos;
 pub mod client;

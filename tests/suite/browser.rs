@@ -1,0 +1,66 @@
+//! The login by a real browser: sent to the form, back to where it was going, and out again.
+
+use super::accounts::PASSWORD;
+use super::cookies::{COOKIE, app};
+use super::harness::browser::Browser;
+
+#[tokio::test]
+async fn a_person_logs_in_by_the_form_and_out_again_in_a_real_browser() {
+    let (upstream, gateway) = app().await;
+    let browser = Browser::start(&gateway.path("site.pem")).await;
+    let site = gateway.https().url("");
+
+    browser.open(&format!("{site}/app/start?page=2")).await;
+    let at = browser.url().await;
+    assert!(
+        at.starts_with(&format!("{site}/auth/login?return_to=")),
+        "{at}"
+    );
+    browser
+        .type_into("[name=username]", "ann@example.com")
+        .await;
+    browser.type_into("[name=password]", "wrong").await;
+    browser.click("#login button").await;
+    let page = browser.source().await;
+    assert!(page.contains("Invalid login name or password"), "{page}");
+    assert_eq!(browser.cookie(COOKIE).await, None);
+
+    // The name stands there still, and so does where to go on to.
+    browser.type_into("[name=password]", PASSWORD).await;
+    browser.click("[name=remember]").await;
+    browser.click("#login button").await;
+    assert_eq!(browser.url().await, format!("{site}/app/start?page=2"));
+    let email = upstream.last().header("x-user-email");
+    assert_eq!(email.as_deref(), Some("ann@example.com"));
+    assert!(
+        !upstream
+            .last()
+            .values("cookie")
+            .join(";")
+            .contains("portcullis")
+    );
+    let cookie = browser.cookie(COOKIE).await.expect("a session cookie");
+    assert_eq!(cookie["httpOnly"], true);
+    assert_eq!(cookie["secure"], true);
+    assert_eq!(cookie["sameSite"], "Lax");
+    assert!(cookie["expiry"].is_number(), "{cookie}");
+
+    // No script of the site's own pages reads it, and its requests carry it.
+    let read = browser.script("return document.cookie").await;
+    assert!(!read.to_string().contains("portcullis"), "{read}");
+    let post = "const r = new XMLHttpRequest(); r.open('POST', '/app/change', false); \
+                r.send('x'); return r.status";
+    assert_eq!(browser.script(post).await, 200);
+
+    browser.open(&format!("{site}/auth/login")).await;
+    assert!(
+        browser
+            .source()
+            .await
+            .contains("signed in as ann@example.com")
+    );
+    browser.click("form[action='/auth/logout'] button").await;
+    assert_eq!(browser.cookie(COOKIE).await, None);
+    browser.open(&format!("{site}/app/start")).await;
+    assert!(browser.url().await.contains("/auth/login?"));
+}
