@@ -5,6 +5,7 @@ mod api;
 pub mod client;
 mod connection;
 mod health;
+pub mod import;
 pub mod machines;
 mod operation;
 mod socket;

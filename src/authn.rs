@@ -32,7 +32,7 @@ pub use minter::Minter;
 pub use rules::Tokens;
 pub use session::Sessions;
 pub use tenure::{Grounds, Tenure};
-pub use token::{AccessTokenClaims, Claims, Lifetimes, TokenError};
+pub use token::{ATTRIBUTES, AccessTokenClaims, Claims, Lifetimes, TokenError};
 
 use api_key::ApiKeys;
 use cache::Verified;

@@ -5,6 +5,7 @@ mod cert;
 mod check;
 mod demo;
 mod failure;
+mod import;
 mod key;
 mod operate;
 mod output;

@@ -31,6 +31,7 @@ mod suite {
     mod login_page;
     mod logs;
     mod machines;
+    mod moving_in;
     mod odd_exchanges;
     mod operation;
     mod operators;

@@ -1,13 +1,19 @@
 //! What operators do to accounts.
 
+use serde_json::Value;
+
 use super::audit::{Event, Origin};
 use super::{
-    Account, AccountId, Accounts, HashError, LoginName, PlainPassword, PolicyError, Role, Status,
-    login,
+    Account, AccountId, Accounts, AttributeError, HashError, LoginName, PlainPassword, PolicyError,
+    Role, Status, login,
 };
 use crate::store::{
-    Delete, Revoked, SetPassword, SetRoles, SetStatus, StoreError, VerifyEmail, Which,
+    Delete, Revoked, SetAttributes, SetPassword, SetRoles, SetStatus, StoreError, VerifyEmail,
+    Which,
 };
+
+/// How often a change that another one overtook is tried.
+const ATTEMPTS: usize = 5;
 
 /// Why an operator's command did nothing.
 #[derive(Debug, thiserror::Error)]
@@ -16,6 +22,8 @@ pub enum OperateError {
     Unknown,
     #[error("the password may not be chosen")]
     Password(#[from] PolicyError),
+    #[error(transparent)]
+    Attribute(#[from] AttributeError),
     #[error(transparent)]
     Hash(#[from] HashError),
     #[error(transparent)]
@@ -98,6 +106,37 @@ impl Accounts {
         }
         self.note(Event::EmailVerified, account.id, origin);
         Ok(())
+    }
+
+    /// Sets one attribute of an account, or with `None` removes it. When it had another value, all
+    /// sessions end; a new one is in the account's next access token, where tokens carry it.
+    pub async fn set_attribute(
+        &self,
+        account: AccountId,
+        (name, value): (&str, Option<Value>),
+        origin: &Origin,
+    ) -> Result<(), OperateError> {
+        // Whoever loses against another change looks again.
+        for _ in 0..ATTEMPTS {
+            let found = self.find(account).await?.ok_or(OperateError::Unknown)?;
+            let to = found.attributes.with(name, value.clone())?;
+            if to == found.attributes {
+                return Ok(());
+            }
+            let set = SetAttributes {
+                account,
+                from: found.attributes,
+                to,
+                ending: self.ending(origin),
+            };
+            if let Some(revoked) = self.store().commit(set).await? {
+                self.revoked(revoked);
+                let event = Event::AttributesChanged(vec![name.to_owned()]);
+                self.note(event, account, origin);
+                return Ok(());
+            }
+        }
+        Err(OperateError::Store(StoreError::Busy))
     }
 
     /// Sets an account's password and ends all its sessions.

@@ -1,5 +1,6 @@
 //! Accounts over a real database: what somebody who registers, logs in and leaves gets.
 
+mod moving_in;
 mod operations;
 mod sessions;
 

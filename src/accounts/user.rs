@@ -59,51 +59,91 @@ impl fmt::Display for Status {
     }
 }
 
-/// A UUIDv4 (RFC 9562 §5.4), as text in tokens: the claim `sub`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct AccountId(u128);
+/// Longest id of an account, in octets.
+const MAX_ID: usize = 64;
+
+/// The claim `sub` of its tokens: a UUIDv4 (RFC 9562 §5.4), or for an account that was imported the
+/// id that it had, since the rows of backends are keyed by it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct AccountId {
+    /// Zeros after its end, which no id has.
+    octets: [u8; MAX_ID],
+}
 
 /// The text is not the id of an account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not the id of an account")]
+#[error("an id is a UUID, or 1 to 64 letters, digits and `-_:|`")]
 pub struct NotAnAccountId;
 
 impl AccountId {
     pub fn random() -> Self {
         let random = u128::from_be_bytes(secret::random());
         let version = (random & !(0xf << 76)) | (0x4 << 76);
-        Self((version & !(0x3 << 62)) | (0x2 << 62))
-    }
-
-    /// Reads the 36 characters of a UUID; the case of its letters does not matter.
-    pub fn parse(text: &str) -> Result<Self, NotAnAccountId> {
-        let dashes = text.bytes().enumerate().all(|(at, byte)| match at {
-            8 | 13 | 18 | 23 => byte == b'-',
-            _ => byte.is_ascii_hexdigit(),
-        });
-        if text.len() != 36 || !dashes {
-            return Err(NotAnAccountId);
-        }
-        let digits: String = text.split('-').collect();
-        u128::from_str_radix(&digits, 16)
-            .map(Self)
-            .map_err(|_| NotAnAccountId)
-    }
-}
-
-impl fmt::Display for AccountId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self(id) = self;
-        write!(
-            f,
+        let id = (version & !(0x3 << 62)) | (0x2 << 62);
+        Self::of(&format!(
             "{:08x}-{:04x}-{:04x}-{:04x}-{:012x}",
             id >> 96,
             (id >> 80) & 0xffff,
             (id >> 64) & 0xffff,
             (id >> 48) & 0xffff,
             id & 0xffff_ffff_ffff,
-        )
+        ))
     }
+
+    /// Reads an id. The case of a UUID's letters does not matter; that of any other id does.
+    pub fn parse(text: &str) -> Result<Self, NotAnAccountId> {
+        if is_uuid(text) {
+            return Ok(Self::of(&text.to_ascii_lowercase()));
+        }
+        let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-_:|".contains(&byte);
+        if text.is_empty() || text.len() > MAX_ID || !text.bytes().all(fits) {
+            return Err(NotAnAccountId);
+        }
+        Ok(Self::of(text))
+    }
+
+    /// Whether it could have been made anywhere and is nobody else's all the same.
+    pub fn is_uuid(&self) -> bool {
+        is_uuid(self.as_str())
+    }
+
+    pub fn as_str(&self) -> &str {
+        let length = self.octets.iter().position(|octet| *octet == 0);
+        let written = self.octets.get(..length.unwrap_or(MAX_ID));
+        written
+            .and_then(|written| std::str::from_utf8(written).ok())
+            .unwrap_or_default()
+    }
+
+    /// The id with this text, which fits.
+    fn of(text: &str) -> Self {
+        let mut octets = [0; MAX_ID];
+        for (to, from) in octets.iter_mut().zip(text.bytes()) {
+            *to = from;
+        }
+        Self { octets }
+    }
+}
+
+impl fmt::Display for AccountId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl fmt::Debug for AccountId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "AccountId({self})")
+    }
+}
+
+fn is_uuid(text: &str) -> bool {
+    let mut bytes = text.bytes().enumerate();
+    text.len() == 36
+        && bytes.all(|(at, byte)| match at {
+            8 | 13 | 18 | 23 => byte == b'-',
+            _ => byte.is_ascii_hexdigit(),
+        })
 }
 
 /// What an account may do, by name: a word without blanks or commas, since roles travel in one
@@ -158,16 +198,24 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_a_uuid_is_not_an_id() {
+    fn an_imported_id_stays_as_it_was() {
         for text in [
-            "",
             "1",
-            "0123456789abcdef0123456789abcdef",
+            "507f1f77bcf86cd799439011",
+            "auth0|5F7c8",
             "0123456-789ab-4def-8123-456789abcdef",
-            "+1234567-89ab-4def-8123-456789abcdef",
-            "01234567-89ab-4def-8123-456789abcdeg",
-            "01234567-89ab-4def-8123-456789abcdef0",
+            &"x".repeat(64),
         ] {
+            let id = AccountId::parse(text).unwrap();
+            assert_eq!(id.to_string(), text);
+            assert!(!id.is_uuid());
+        }
+        assert_ne!(AccountId::parse("a"), AccountId::parse("A"));
+    }
+
+    #[test]
+    fn what_could_not_stand_in_a_header_or_a_cookie_is_not_an_id() {
+        for text in ["", "a b", "a,b", "a.b", "a@b", "é", "a\0", &"x".repeat(65)] {
             assert_eq!(AccountId::parse(text), Err(NotAnAccountId), "{text}");
         }
     }

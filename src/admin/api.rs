@@ -14,8 +14,8 @@ use crate::admin::socket::Operator;
 use crate::admin::users::{UserCommand, UserError};
 
 const JSON: &str = "application/json";
-/// Largest command in bytes.
-const MOST_BODY: usize = 64 * 1024;
+/// Largest command in bytes: a part of an import, with one very long line in it.
+const MOST_BODY: usize = 1024 * 1024;
 
 /// How a command that failed is answered.
 #[derive(Debug, Serialize, Deserialize)]
@@ -96,6 +96,7 @@ fn say(error: &UserError) {
         | UserError::UnknownService
         | UserError::UnknownKey
         | UserError::Key(_)
+        | UserError::Ambiguous
         | UserError::Invalid { .. }
         | UserError::Taken
         | UserError::Password(_) => {}

@@ -3,11 +3,13 @@
 
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
+use super::import::{self, ImportLine, ImportReport};
 use crate::accounts::{
-    Account, AccountId, Accounts, ApiKeyError, DisplayName, EmailAddress, HashError, LoginName,
-    NewAccount, OperateError, Origin, PlainPassword, PolicyError, RegisterError, Role, Session,
-    Status, Username,
+    Account, AccountId, Accounts, ApiKeyError, DisplayName, EmailAddress, HashError, ImportMode,
+    LoginName, NewAccount, OperateError, Origin, PlainPassword, PolicyError, RegisterError, Role,
+    Session, Status, Username,
 };
 use crate::store::StoreError;
 
@@ -65,6 +67,20 @@ pub enum UserCommand {
         user: String,
         password: String,
     },
+    SetAttribute {
+        user: String,
+        name: String,
+        /// Absent: the attribute is removed.
+        #[serde(default)]
+        value: Option<Value>,
+    },
+    /// Adds accounts that come from another program, unless they are there.
+    Import {
+        accounts: Vec<ImportLine>,
+        /// Only says what would become of them.
+        #[serde(default)]
+        dry_run: bool,
+    },
 }
 
 /// What a command answers.
@@ -74,6 +90,7 @@ pub enum UserAnswer {
     User(UserView),
     Users(Vec<UserView>),
     Deleted(String),
+    Imported(ImportReport),
 }
 
 /// An account as an operator sees it.
@@ -85,6 +102,8 @@ pub struct UserView {
     pub username: Option<String>,
     pub name: String,
     pub roles: Vec<String>,
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub attributes: Map<String, Value>,
     /// `active`, `locked` or `disabled`.
     pub status: String,
     pub created_at: String,
@@ -109,6 +128,8 @@ pub struct SessionView {
 pub enum UserError {
     #[error("there is no such account")]
     Unknown,
+    #[error("that is the id of one account and the name of another")]
+    Ambiguous,
     #[error("{field}: {reason}")]
     Invalid { field: &'static str, reason: String },
     #[error("the name is taken")]
@@ -194,6 +215,22 @@ pub async fn perform(
             accounts.set_password(id, &password, origin).await?;
             answer_with(accounts, id).await
         }
+        UserCommand::SetAttribute { user, name, value } => {
+            let id = find(accounts, &user).await?.id;
+            accounts.set_attribute(id, (&name, value), origin).await?;
+            answer_with(accounts, id).await
+        }
+        UserCommand::Import {
+            accounts: lines,
+            dry_run,
+        } => {
+            let mode = match dry_run {
+                true => ImportMode::Rehearse,
+                false => ImportMode::Import,
+            };
+            let report = import::perform(accounts, origin, (lines, mode)).await?;
+            Ok(UserAnswer::Imported(report))
+        }
     }
 }
 
@@ -205,6 +242,7 @@ impl UserError {
             UserError::UnknownService => "unknown_service",
             UserError::UnknownKey => "unknown_key",
             UserError::Key(_) => "key_refused",
+            UserError::Ambiguous => "ambiguous",
             UserError::Invalid { .. } => "invalid",
             UserError::Taken => "taken",
             UserError::Password(_) => "password_refused",
@@ -220,7 +258,7 @@ impl UserError {
             UserError::Invalid { .. } | UserError::Password(_) | UserError::Key(_) => {
                 StatusCode::UNPROCESSABLE_ENTITY
             }
-            UserError::Taken => StatusCode::CONFLICT,
+            UserError::Taken | UserError::Ambiguous => StatusCode::CONFLICT,
             UserError::Hash(_) | UserError::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
@@ -254,6 +292,10 @@ impl From<OperateError> for UserError {
         match error {
             OperateError::Unknown => UserError::Unknown,
             OperateError::Password(policy) => UserError::Password(policy),
+            OperateError::Attribute(error) => UserError::Invalid {
+                field: "attribute",
+                reason: error.to_string(),
+            },
             OperateError::Hash(hash) => UserError::Hash(hash),
             OperateError::Store(store) => UserError::Store(store),
         }
@@ -289,6 +331,11 @@ impl UserView {
             username: account.username.as_ref().map(|u| String::from(u.as_str())),
             name: String::from(account.name.as_str()),
             roles: account.roles.iter().map(Role::to_string).collect(),
+            attributes: account
+                .attributes
+                .iter()
+                .map(|(name, value)| (name.to_owned(), value.clone()))
+                .collect(),
             status: String::from(account.status.word()),
             created_at: account.created_at.rfc3339(),
             updated_at: account.updated_at.rfc3339(),
@@ -326,14 +373,19 @@ async fn answer_with(accounts: &Accounts, id: AccountId) -> Result<UserAnswer, U
 }
 
 pub(super) async fn find(accounts: &Accounts, user: &str) -> Result<Account, UserError> {
-    let found = match AccountId::parse(user) {
+    let by_id = match AccountId::parse(user) {
         Ok(id) => accounts.find(id).await?,
-        Err(_) => {
-            let name = read("user", LoginName::parse(user))?;
-            accounts.find_by_login(&name).await?
-        }
+        Err(_) => None,
     };
-    found.ok_or(UserError::Unknown)
+    let by_name = match LoginName::parse(user) {
+        Ok(name) => accounts.find_by_login(&name).await?,
+        Err(_) => None,
+    };
+    match (by_id, by_name) {
+        (Some(one), Some(other)) if one.id != other.id => Err(UserError::Ambiguous),
+        (Some(found), _) | (None, Some(found)) => Ok(found),
+        (None, None) => Err(UserError::Unknown),
+    }
 }
 
 pub(super) fn parse_roles(roles: &[String]) -> Result<Vec<Role>, UserError> {

@@ -15,7 +15,7 @@ use super::Identity;
 use super::cache::{Minted, TokenCache};
 use super::jws::{self, Kind};
 use super::keys::{Key, SignError};
-use super::token::{Claims, fresh_id};
+use super::token::{ATTRIBUTES, Claims, fresh_id};
 
 /// How long a minted token or an assertion lives unless configured: a request, and its retries.
 pub const DEFAULT_LIFETIME: Duration = Duration::from_secs(60);
@@ -47,7 +47,9 @@ pub(super) struct MinterId([u8; 32]);
 
 /// The claims of the caller that go on to an upstream as they are.
 /// `scopes` are those of an API key: what it may not do, its token may not do either.
-const CARRIED: [&str; 6] = ["email", "name", "username", "role", "sid", "scopes"];
+const CARRIED: [&str; 7] = [
+    "email", "name", "username", "role", "sid", "scopes", ATTRIBUTES,
+];
 
 #[derive(Serialize)]
 struct Written<'a> {

@@ -31,6 +31,8 @@ pub struct Tokens {
     /// How far clocks may be apart.
     pub leeway: Duration,
     pub lifetimes: Lifetimes,
+    /// The attributes of an account that its tokens carry, by name.
+    pub attributes: Vec<Box<str>>,
     /// How long tokens are believed while no news of revocations comes.
     pub max_staleness: Duration,
     /// Where an API key stands, beside `Authorization`, on routes that take keys.
@@ -46,6 +48,7 @@ impl Tokens {
             audience: Vec::new(),
             leeway: DEFAULT_LEEWAY,
             lifetimes: Lifetimes::default(),
+            attributes: Vec::new(),
             max_staleness: DEFAULT_STALENESS,
             key_header: DEFAULT_KEY_HEADER,
         }
@@ -118,7 +121,7 @@ impl Tokens {
                 let claims = Claims::parse(&parts.claims()?)?;
                 return Ok(match &key.origin {
                     Origin::Ours => (claims, print),
-                    Origin::Foreign { .. } => (claims.without_session(), print),
+                    Origin::Foreign { .. } => (claims.foreign(), print),
                 });
             }
             refusal = TokenError::Signature;

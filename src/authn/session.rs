@@ -188,7 +188,7 @@ impl Sessions {
         tokens: &Tokens,
     ) -> Result<Live, AuthnError> {
         let now = self.clock.now();
-        let claims = AccessTokenClaims::of(&read.account, shown.session);
+        let claims = AccessTokenClaims::of(&read.account, shown.session, &tokens.attributes);
         let claims = tokens.claims(&claims, now, read.expires_at);
         let idle = self.accounts.browser_idle(shown.keep);
         Ok(Live {

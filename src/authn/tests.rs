@@ -64,6 +64,7 @@ impl Bench {
             name: None,
             username: None,
             roles: Vec::new(),
+            attributes: serde_json::Map::new(),
         };
         let lifetime = Duration::from_secs(900);
         self.tokens

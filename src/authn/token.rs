@@ -11,10 +11,13 @@ use serde_json::{Map, Value};
 pub(super) use issue::fresh_id;
 pub use issue::{AccessTokenClaims, Lifetimes};
 
-use crate::accounts::SessionId;
+use crate::accounts::{AccountId, SessionId};
 use crate::clock::Timestamp;
 
 use dates::{Dates, unique_members};
+
+/// The claim that holds attributes of the account, by name.
+pub const ATTRIBUTES: &str = "attributes";
 
 /// Why a token is refused. Nothing of the token is in it: it may go into a log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -54,6 +57,8 @@ pub enum TokenError {
 pub struct Claims {
     subject: Box<str>,
     session: Option<SessionId>,
+    /// Another issuer made it, who gives out ids of its own.
+    foreign: bool,
     dates: Dates,
     issuer: Option<Box<str>>,
     audience: Vec<Box<str>>,
@@ -78,6 +83,7 @@ impl Claims {
         Ok(Self {
             subject,
             session: session(&all)?,
+            foreign: false,
             dates: Dates::read(&all)?,
             issuer: text(&all, "iss")?.map(Box::from),
             audience: audience(&all)?,
@@ -93,17 +99,25 @@ impl Claims {
         &self.subject
     }
 
-    /// `sid`: every token of ours names its session; others have none.
-    pub fn session(&self) -> Option<SessionId> {
-        self.session
+    /// The account of ours that the subject is. Another issuer's `42` is not ours; its UUID may be,
+    /// when the same person's rows have it here and there.
+    pub fn account(&self) -> Option<AccountId> {
+        let id = AccountId::parse(&self.subject).ok()?;
+        (!self.foreign || id.is_uuid()).then_some(id)
     }
 
-    /// The same claims of another issuer, whose `sid` names no session of ours.
-    pub(super) fn without_session(self) -> Self {
+    /// The same claims, made by another issuer, whose `sid` names no session of ours.
+    pub(super) fn foreign(self) -> Self {
         Self {
+            foreign: true,
             session: None,
             ..self
         }
+    }
+
+    /// `sid`: every token of ours names its session; others have none.
+    pub fn session(&self) -> Option<SessionId> {
+        self.session
     }
 
     pub fn expires(&self) -> Timestamp {
@@ -138,6 +152,7 @@ impl Claims {
     }
 
     /// A claim as the header value that `encode` makes of it, `None` for those that have none.
+    /// `attributes.team` is the member `team` of the claim `attributes`.
     /// There is one `encode` in the program: what it made is kept with the token.
     pub fn field(
         &self,
@@ -145,8 +160,17 @@ impl Claims {
         encode: fn(&Value) -> Option<HeaderValue>,
     ) -> Option<HeaderValue> {
         let made = |(name, value): (&String, &Value)| Some((name.as_str().into(), encode(value)?));
+        let attribute = |(name, value): (&String, &Value)| {
+            Some((format!("{ATTRIBUTES}.{name}").into(), encode(value)?))
+        };
+        let attributes = self.all.get(ATTRIBUTES).and_then(Value::as_object);
+        let attributes = || attributes.into_iter().flatten().filter_map(attribute);
         self.fields
-            .get_or_init(|| self.all.iter().filter_map(made).collect())
+            .get_or_init(|| {
+                attributes()
+                    .chain(self.all.iter().filter_map(made))
+                    .collect()
+            })
             .iter()
             .find(|(known, _)| **known == *name)
             .map(|(_, value)| value.clone())

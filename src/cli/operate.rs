@@ -1,6 +1,6 @@
 //! Where a command on accounts is carried out: by the running gateway, or here.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::accounts::{Accounts, Origin};
 use crate::admin::Operation;
@@ -12,31 +12,68 @@ use crate::config::OperatorConfig;
 /// Has `command` carried out by the gateway that serves the admin socket; when none does, in the
 /// database, which a gateway on the same database notices within a second.
 pub(super) fn operate<O: Operation>(config: &Path, command: O) -> Result<O::Answer, Failure> {
-    tokio::runtime::Builder::new_multi_thread()
+    with_door(config, async |door| door.carry_out(command).await)
+}
+
+/// Lets `work` have several commands carried out, one after the other.
+pub(super) fn with_door<T>(
+    config: &Path,
+    work: impl AsyncFnOnce(&mut Door<'_>) -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()
         .build()
-        .map_err(|error| Failure::other(&error))?
-        .block_on(carry_out(config, command))
+        .map_err(|error| Failure::other(&error))?;
+    runtime.block_on(async {
+        let mut door = Door {
+            socket: OperatorConfig::socket(config)?,
+            config,
+            here: None,
+        };
+        let done = work(&mut door).await;
+        if let Some(accounts) = door.here {
+            accounts.close().await;
+        }
+        done
+    })
 }
 
-async fn carry_out<O: Operation>(config: &Path, command: O) -> Result<O::Answer, Failure> {
-    if let Some(socket) = OperatorConfig::socket(config)? {
-        match client::command(&socket, &command).await {
-            Ok(answer) => return Ok(answer),
-            Err(ClientError::Absent) => {}
-            Err(error) => return Err(Failure::other(&error)),
+/// The way to the accounts: a gateway's socket as long as one serves it, or the database.
+pub(super) struct Door<'a> {
+    socket: Option<PathBuf>,
+    config: &'a Path,
+    here: Option<Accounts>,
+}
+
+impl Door<'_> {
+    pub(super) async fn carry_out<O: Operation>(
+        &mut self,
+        command: O,
+    ) -> Result<O::Answer, Failure> {
+        if let Some(socket) = &self.socket {
+            match client::command(socket, &command).await {
+                Ok(answer) => return Ok(answer),
+                Err(ClientError::Absent) => {}
+                Err(error) => return Err(Failure::other(&error)),
+            }
         }
+        let accounts = self.accounts().await?;
+        let origin = Origin::operator(whoami());
+        let done = command.perform(&accounts, &origin).await;
+        done.map_err(|error| Failure::other(&error))
     }
-    let config = OperatorConfig::load(config)?;
-    let accounts = Accounts::open(&config.settings, config.rules, Clock::system())
-        .await
-        .map_err(|error| Failure::other(&error))?;
-    let done = command
-        .perform(&accounts, &Origin::operator(whoami()))
-        .await;
-    accounts.close().await;
-    done.map_err(|error| Failure::other(&error))
+
+    /// The accounts in the database, opened once.
+    async fn accounts(&mut self) -> Result<Accounts, Failure> {
+        if let Some(accounts) = &self.here {
+            return Ok(accounts.clone());
+        }
+        let config = OperatorConfig::load(self.config)?;
+        let opened = Accounts::open(&config.settings, config.rules, Clock::system()).await;
+        let opened = opened.map_err(|error| Failure::other(&error))?;
+        Ok(self.here.insert(opened).clone())
+    }
 }
 
 /// The user who runs the command, for the audit log.

@@ -2,7 +2,24 @@
 
 use std::io::{self, Write};
 
+use serde::Serialize;
+
 use crate::cli::failure::Failure;
+
+/// For whom a command prints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Format {
+    /// A person.
+    Text,
+    /// A program.
+    Json,
+}
+
+/// `answer` for a program to read.
+pub(super) fn json(answer: &impl Serialize) -> Result<String, Failure> {
+    let json = serde_json::to_string_pretty(answer);
+    Ok(json.map_err(|error| Failure::other(&error))? + "\n")
+}
 
 /// Prints `text` to standard output.
 pub(super) fn print(text: &str) -> Result<(), Failure> {

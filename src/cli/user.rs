@@ -7,7 +7,8 @@ use clap::{Args, Subcommand};
 use crate::admin::users::{UserAnswer, UserCommand, UserView};
 use crate::cli::ConfigFile;
 use crate::cli::failure::Failure;
-use crate::cli::{operate, output, password};
+use crate::cli::output::Format;
+use crate::cli::{import, operate, output, password};
 
 #[derive(Args)]
 pub(super) struct User {
@@ -20,9 +21,18 @@ pub(super) struct User {
     verb: Verb,
 }
 
-/// A USER is an id, an e-mail address or a username.
 #[derive(Subcommand)]
 enum Verb {
+    #[command(flatten)]
+    Single(Single),
+    /// Add the accounts of another program, with their ids and password hashes
+    Import(import::Import),
+}
+
+/// One command on one account, or on a page of them. A USER is an id, an e-mail address or a
+/// username.
+#[derive(Subcommand)]
+enum Single {
     /// Add an account; its password is read from standard input
     Add {
         email: String,
@@ -62,23 +72,36 @@ enum Verb {
     },
     /// Set a password, read from standard input; the account's sessions end
     Password { user: String },
+    /// Set an attribute, or remove it; where it had another value, the account's sessions end
+    SetAttribute {
+        user: String,
+        name: String,
+        /// JSON where it reads as JSON (42, true, ["a","b"]), else text; absent: removed
+        value: Option<String>,
+    },
 }
 
 pub(super) fn run(user: User) -> Result<(), Failure> {
-    let answer = operate::operate(&user.file.config, user.verb.command()?)?;
-    let text = if user.json {
-        let json = serde_json::to_string_pretty(&answer);
-        json.map_err(|error| Failure::other(&error))? + "\n"
-    } else {
-        shown(&answer)
+    let config = &user.file.config;
+    let format = match user.json {
+        true => Format::Json,
+        false => Format::Text,
+    };
+    let answer = match user.verb {
+        Verb::Single(single) => operate::operate(config, single.command()?)?,
+        Verb::Import(import) => return import::run(&import, config, format),
+    };
+    let text = match format {
+        Format::Json => output::json(&answer)?,
+        Format::Text => shown(&answer),
     };
     output::print(&text)
 }
 
-impl Verb {
+impl Single {
     fn command(self) -> Result<UserCommand, Failure> {
         Ok(match self {
-            Verb::Add {
+            Single::Add {
                 email,
                 username,
                 name,
@@ -90,27 +113,33 @@ impl Verb {
                 name,
                 roles,
             },
-            Verb::List { after, limit } => UserCommand::List { after, limit },
-            Verb::Show { user } => UserCommand::Show { user },
-            Verb::Lock { user } => UserCommand::Lock { user },
-            Verb::Unlock { user } => UserCommand::Unlock { user },
-            Verb::Disable { user } => UserCommand::Disable { user },
-            Verb::Verify { user } => UserCommand::Verify { user },
-            Verb::Delete { user } => UserCommand::Delete { user },
-            Verb::Role { user, roles } => UserCommand::Role { user, roles },
-            Verb::Password { user } => UserCommand::Password {
+            Single::List { after, limit } => UserCommand::List { after, limit },
+            Single::Show { user } => UserCommand::Show { user },
+            Single::Lock { user } => UserCommand::Lock { user },
+            Single::Unlock { user } => UserCommand::Unlock { user },
+            Single::Disable { user } => UserCommand::Disable { user },
+            Single::Verify { user } => UserCommand::Verify { user },
+            Single::Delete { user } => UserCommand::Delete { user },
+            Single::Role { user, roles } => UserCommand::Role { user, roles },
+            Single::Password { user } => UserCommand::Password {
                 user,
                 password: password::read()?,
+            },
+            Single::SetAttribute { user, name, value } => UserCommand::SetAttribute {
+                user,
+                name,
+                value: value.map(|text| serde_json::from_str(&text).unwrap_or(text.into())),
             },
         })
     }
 }
 
-fn shown(answer: &UserAnswer) -> String {
+pub(super) fn shown(answer: &UserAnswer) -> String {
     match answer {
         UserAnswer::User(user) => whole(user),
         UserAnswer::Users(users) => users.iter().map(row).collect(),
         UserAnswer::Deleted(id) => format!("deleted {id}\n"),
+        UserAnswer::Imported(report) => import::shown(report),
     }
 }
 
@@ -144,6 +173,10 @@ fn whole(user: &UserView) -> String {
         user.created_at,
         user.updated_at,
     );
+    for (name, value) in &user.attributes {
+        let written = writeln!(text, "attribute {name} = {value}");
+        debug_assert!(written.is_ok());
+    }
     for session in user.sessions.iter().flatten() {
         // Writing to memory does not fail.
         let written = writeln!(

@@ -6,7 +6,7 @@ use http::{HeaderName, HeaderValue};
 
 use super::reader::{FromToml, Table, Value, Wrong};
 use super::units::ConfiguredSecret;
-use crate::authn::{Minter, Tokens, minter};
+use crate::authn::{ATTRIBUTES, Minter, Tokens, minter};
 use crate::outbound::DEFAULT_PATTERNS;
 
 /// What routes tell their backends, unless they say otherwise.
@@ -18,6 +18,8 @@ pub struct Headers {
     pub identity: Vec<(HeaderName, String)>,
     pub secret: Option<(HeaderName, HeaderValue)>,
     pub assertion: Option<(HeaderName, Arc<Minter>)>,
+    /// The attributes that tokens carry: a header can have no others.
+    attributes: Vec<Box<str>>,
 }
 
 /// Names that the gateway itself gives a meaning: an identity header of this name would break the
@@ -56,6 +58,9 @@ impl Headers {
             .to_vec(),
             secret: None,
             assertion: None,
+            attributes: tokens
+                .map(|tokens| tokens.attributes.clone())
+                .unwrap_or_default(),
         };
         let Some(mut section) = section else {
             return headers;
@@ -104,9 +109,33 @@ impl Headers {
                 .into_iter()
                 .filter_map(|(name, claim)| {
                     let name = field_name(&name).map_err(|wrong| claim.report(wrong)).ok();
-                    name.zip(claim.read::<String>())
+                    let written = claim.read::<String>()?;
+                    match self.check_claim(&written) {
+                        Ok(()) => Some((name?, written)),
+                        Err(wrong) => {
+                            claim.report(wrong);
+                            None
+                        }
+                    }
                 })
                 .collect();
+        }
+    }
+}
+
+impl Headers {
+    /// Requests are identified by their token alone: an attribute that is not in it is not known.
+    fn check_claim(&self, claim: &str) -> Result<(), Wrong> {
+        let attribute = claim
+            .strip_prefix(ATTRIBUTES)
+            .and_then(|rest| rest.strip_prefix('.'));
+        match attribute {
+            Some(name) if !self.attributes.iter().any(|known| **known == *name) => {
+                Err(Wrong::Refused(format!(
+                    "tokens do not carry the attribute `{name}`: list it in [tokens] attributes"
+                )))
+            }
+            Some(_) | None => Ok(()),
         }
     }
 }

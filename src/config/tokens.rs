@@ -55,6 +55,7 @@ fn read_section(section: &mut Table<'_>) -> Option<Tokens> {
     }
     let max_staleness = section.or("max_staleness", DEFAULT_STALENESS);
     let lifetimes = read_lifetimes(section);
+    let attributes = texts(section.list("attributes"));
     if count == 0 && section.development() {
         keys.push(development_key()?);
     } else if keys.len() < count {
@@ -69,6 +70,7 @@ fn read_section(section: &mut Table<'_>) -> Option<Tokens> {
         audience,
         leeway,
         lifetimes,
+        attributes,
         max_staleness,
         key_header: DEFAULT_KEY_HEADER,
         ring: ring(section, keys)?,

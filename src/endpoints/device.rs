@@ -174,7 +174,7 @@ mod tests {
         let read = |at| Shown::read(written.as_bytes(), Timestamp::from_seconds(at));
         assert_eq!(read(99), Some(shown));
         assert_eq!(read(100), None);
-        for payload in ["", "..", "x.y.9999999999", "a.b"] {
+        for payload in ["", "..", "x y.z.9999999999", "a.b"] {
             assert_eq!(
                 Shown::read(payload.as_bytes(), Timestamp::from_seconds(0)),
                 None

@@ -45,7 +45,8 @@ impl Grant {
         profile: Profile,
     ) -> Result<Self, Rejection> {
         let lifetime = profile.lifetime(&context.tokens.lifetimes);
-        let claims = AccessTokenClaims::of(&opened.account, opened.id);
+        let carried = &context.tokens.attributes;
+        let claims = AccessTokenClaims::of(&opened.account, opened.id, carried);
         let now = context.clock.now();
         let access_token = context
             .tokens

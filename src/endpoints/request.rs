@@ -52,9 +52,8 @@ impl EndpointRequest {
         let Caller::Identified(identity) = &self.caller else {
             return Err(EndpointError::NoAccount);
         };
-        let account = AccountId::parse(identity.claims.subject());
         Ok(Bearer {
-            account: account.map_err(|_| EndpointError::NoAccount)?,
+            account: identity.claims.account().ok_or(EndpointError::NoAccount)?,
             session: identity.claims.session(),
         })
     }

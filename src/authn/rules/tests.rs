@@ -33,6 +33,7 @@ fn alice() -> AccessTokenClaims {
         name: Some(String::from("Alice")),
         username: None,
         roles: vec![String::from("admin"), String::from("member")],
+        attributes: serde_json::Map::new(),
     }
 }
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde::Serialize;
+use serde_json::{Map, Value};
 
 use crate::accounts::{Account, Role, SessionId};
 use crate::clock::Timestamp;
@@ -43,6 +44,8 @@ pub struct AccessTokenClaims {
     pub username: Option<String>,
     /// `roles`; the first is `role` too.
     pub roles: Vec<String>,
+    /// `attributes`: those of the account that tokens carry; absent when there are none.
+    pub attributes: Map<String, Value>,
 }
 
 /// The claims set as it is written.
@@ -62,6 +65,8 @@ pub(in crate::authn) struct Written<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     role: Option<&'a str>,
     roles: &'a [String],
+    #[serde(skip_serializing_if = "Map::is_empty")]
+    attributes: &'a Map<String, Value>,
     iat: i64,
     exp: i64,
     jti: String,
@@ -73,8 +78,9 @@ pub(in crate::authn) struct Written<'a> {
 }
 
 impl AccessTokenClaims {
-    /// What tokens of this session say of its account, as the account is now.
-    pub fn of(account: &Account, session: SessionId) -> Self {
+    /// What tokens of this session say of its account, as the account is now, with the attributes
+    /// of these names.
+    pub fn of(account: &Account, session: SessionId, attributes: &[Box<str>]) -> Self {
         Self {
             subject: account.id.to_string(),
             session,
@@ -83,6 +89,7 @@ impl AccessTokenClaims {
             name: Some(account.name.to_string()),
             username: account.username.as_ref().map(ToString::to_string),
             roles: account.roles.iter().map(Role::to_string).collect(),
+            attributes: account.attributes.only(attributes),
         }
     }
 
@@ -103,6 +110,7 @@ impl AccessTokenClaims {
             username: self.username.as_deref(),
             role: self.roles.first().map(String::as_str),
             roles: &self.roles,
+            attributes: &self.attributes,
             iat: now.seconds(),
             exp: (now + lifetime).seconds(),
             jti: fresh_id(),
