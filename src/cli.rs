@@ -12,6 +12,7 @@ mod output;
 mod password;
 mod run;
 mod service;
+mod store;
 mod user;
 
 use std::path::PathBuf;
@@ -45,6 +46,8 @@ enum Command {
     ApiKey(api_key::ApiKey),
     /// Service accounts: programs that call in their own name
     Service(service::Service),
+    /// The databases themselves
+    Store(store::Store),
     /// Keys that sign tokens
     #[command(subcommand)]
     Key(key::Key),
@@ -79,6 +82,7 @@ pub fn main() -> ExitCode {
         Command::User(user) => user::run(user),
         Command::ApiKey(key) => api_key::run(key),
         Command::Service(service) => service::run(service),
+        Command::Store(store) => store::run(store),
         Command::Key(key) => key::run(&key),
         Command::Cert(cert) => cert::run(&cert),
     };
@@ -116,6 +120,7 @@ mod tests {
             "portcullis user list --config f.toml",
             "portcullis user --config f.toml lock a@example.com",
             "portcullis user role a@example.com admin member --config f.toml",
+            "portcullis store copy sqlite:a.db b.toml --dry-run --config f.toml",
         ] {
             let parsed = Arguments::try_parse_from(line.split(' '));
             assert!(parsed.is_ok(), "{line}: {:?}", parsed.err());

@@ -7,6 +7,7 @@ mod audit;
 mod change;
 #[cfg(test)]
 mod conformance;
+mod copy;
 mod postgres;
 mod revocations;
 mod ring_keys;
@@ -32,6 +33,7 @@ pub use change::{
     RevokeApiKey, Revoked, Rotate, RotateApiKey, Rotation, SessionUse, SetAttributes, SetPassword,
     SetRoles, SetServiceRoles, SetServiceStatus, SetStatus, Sweep, UseSessions, VerifyEmail, Which,
 };
+pub use copy::{Copied, CopyError, Copying, copy};
 pub use postgres::{Authorities, Encryption, NotAnAddress, PostgresAddress, PostgresSettings};
 pub use revocations::{Place, RevocationNews};
 pub use uses::LiveSession;

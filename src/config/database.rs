@@ -55,7 +55,7 @@ pub fn default() -> DatabaseName {
 
 impl PostgresSection {
     /// Reads `[accounts.postgres]`; every key has a default.
-    fn read(table: Option<Table<'_>>) -> Self {
+    pub fn read(table: Option<Table<'_>>) -> Self {
         let mut section = Self::default();
         let Some(mut table) = table else {
             return section;

@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::accounts::{Rules, Settings};
+use crate::config::database::PostgresSection;
 use crate::config::{LoadError, Table, accounts, reader};
+use crate::store::{Database, DatabaseName};
 
 /// No access token lives longer: a command does not read the signing keys, which it may not be
 /// allowed to, and so does not know how long a revocation must be kept.
@@ -47,6 +49,24 @@ impl OperatorConfig {
         };
         Ok(reader::read(path, &text_of(path)?, read)?)
     }
+
+    /// The database of this name, talked to as `[accounts.postgres]` of the file at `path` says. A
+    /// file of this machine needs no configuration.
+    ///
+    /// # Errors
+    ///
+    /// Everything that is wrong with that section, at once.
+    pub fn database(path: &Path, name: DatabaseName) -> Result<Database, LoadError> {
+        if let DatabaseName::Sqlite(file) = name {
+            return Ok(Database::Sqlite(file));
+        }
+        let read = |mut root: Table<'_>| {
+            let accounts = root.table("accounts");
+            let section = accounts.and_then(|mut accounts| accounts.table("postgres"));
+            Some(PostgresSection::read(section))
+        };
+        Ok(reader::read(path, &text_of(path)?, read)?.database(name))
+    }
 }
 
 fn text_of(path: &Path) -> Result<String, LoadError> {
@@ -59,7 +79,6 @@ fn text_of(path: &Path) -> Result<String, LoadError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::Database;
 
     #[test]
     fn a_command_reads_the_way_to_the_accounts_and_no_secret() {

@@ -25,35 +25,28 @@ const GRACE: Duration = Duration::from_secs(10);
 
 /// Runs the suite against stores that are empty: `fresh` gives a new one each time.
 pub async fn run<F: Future<Output = (Store, G)>, G>(fresh: impl Fn() -> F) {
-    let mut stores = Vec::new();
-    for _ in 0..22 {
-        stores.push(fresh().await);
-    }
-    let mut stores = stores.iter().map(|(store, _)| store);
-    let mut store = || stores.next().unwrap();
-
-    accounts::an_account_is_found_by_each_of_its_names(store()).await;
-    accounts::a_login_name_belongs_to_one_account(store()).await;
-    accounts::accounts_are_listed_page_by_page(store()).await;
-    sessions::a_refresh_token_is_good_once_and_once_more_within_the_grace(store()).await;
-    sessions::a_used_refresh_token_ends_its_session(store()).await;
-    sessions::many_refreshes_at_one_time_rotate_once(store()).await;
-    sessions::sessions_expire_and_slide_up_to_their_end(store()).await;
-    sessions::a_session_in_use_lives_on_up_to_its_end(store()).await;
-    sessions::a_session_says_how_it_stands(store()).await;
-    sessions::ended_sessions_are_revoked_and_read_in_order(store()).await;
-    accounts::an_account_that_changes_loses_its_sessions(store()).await;
-    sessions::what_has_expired_is_swept_away(store()).await;
-    accounts::attributes_are_set_and_a_lost_one_ends_the_sessions(store()).await;
-    accounts::the_schemes_of_passwords_are_those_in_use(store()).await;
-    machines::a_key_is_kept_whole_and_found_by_its_id(store()).await;
-    machines::a_key_needs_an_active_owner_and_is_one_of_so_many(store()).await;
-    machines::a_revoked_key_is_news_once(store()).await;
-    machines::a_rotated_key_ends_after_its_overlap(store()).await;
-    machines::uses_are_noted_an_hour_apart(store()).await;
-    machines::a_service_changes_and_goes_with_its_keys(store()).await;
-    machines::keys_go_with_their_user_and_when_they_are_long_dead(store()).await;
-    accounts::an_address_is_verified_once(store()).await;
+    accounts::an_account_is_found_by_each_of_its_names(&fresh().await.0).await;
+    accounts::a_login_name_belongs_to_one_account(&fresh().await.0).await;
+    accounts::accounts_are_listed_page_by_page(&fresh().await.0).await;
+    sessions::a_refresh_token_is_good_once_and_once_more_within_the_grace(&fresh().await.0).await;
+    sessions::a_used_refresh_token_ends_its_session(&fresh().await.0).await;
+    sessions::many_refreshes_at_one_time_rotate_once(&fresh().await.0).await;
+    sessions::sessions_expire_and_slide_up_to_their_end(&fresh().await.0).await;
+    sessions::a_session_in_use_lives_on_up_to_its_end(&fresh().await.0).await;
+    sessions::a_session_says_how_it_stands(&fresh().await.0).await;
+    sessions::ended_sessions_are_revoked_and_read_in_order(&fresh().await.0).await;
+    accounts::an_account_that_changes_loses_its_sessions(&fresh().await.0).await;
+    sessions::what_has_expired_is_swept_away(&fresh().await.0).await;
+    accounts::attributes_are_set_and_a_lost_one_ends_the_sessions(&fresh().await.0).await;
+    accounts::the_schemes_of_passwords_are_those_in_use(&fresh().await.0).await;
+    machines::a_key_is_kept_whole_and_found_by_its_id(&fresh().await.0).await;
+    machines::a_key_needs_an_active_owner_and_is_one_of_so_many(&fresh().await.0).await;
+    machines::a_revoked_key_is_news_once(&fresh().await.0).await;
+    machines::a_rotated_key_ends_after_its_overlap(&fresh().await.0).await;
+    machines::uses_are_noted_an_hour_apart(&fresh().await.0).await;
+    machines::a_service_changes_and_goes_with_its_keys(&fresh().await.0).await;
+    machines::keys_go_with_their_user_and_when_they_are_long_dead(&fresh().await.0).await;
+    accounts::an_address_is_verified_once(&fresh().await.0).await;
 }
 
 pub(super) fn account(email: &str) -> Account {

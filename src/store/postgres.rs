@@ -4,7 +4,7 @@ mod commit;
 mod migrations;
 mod settings;
 #[cfg(test)]
-mod test_server;
+pub(super) mod test_server;
 #[cfg(test)]
 mod tests;
 
@@ -45,20 +45,7 @@ pub struct PostgresStore {
 
 impl PostgresStore {
     pub(super) async fn open(settings: &PostgresSettings) -> Result<Self, OpenError> {
-        let unreachable = |source| OpenError::Unreachable {
-            address: settings.address.to_string(),
-            source,
-        };
-        // A server that needs long for a table must not be interrupted half-way; everybody else's
-        // statements are bounded.
-        let options = settings.for_migrations();
-        let connecting = PgConnection::connect_with(&options);
-        let bound = settings.connect_timeout;
-        let mut connection = match tokio::time::timeout(bound, connecting).await {
-            Ok(connected) => connected.map_err(unreachable)?,
-            Err(_) => return Err(unreachable(sqlx::Error::PoolTimedOut)),
-        };
-        check_server(&mut connection).await?;
+        let mut connection = connect(settings).await?;
         migrations::run(&mut connection).await?;
         // The server closes its end all the same.
         drop(connection.close().await);
@@ -69,7 +56,7 @@ impl PostgresStore {
             .after_connect(|connection, _| Box::pin(prepare(connection)))
             .connect_with(settings.for_serving())
             .await
-            .map_err(unreachable)?;
+            .map_err(unreachable(settings))?;
         Ok(Self {
             pool,
             commits: commit::room(),
@@ -135,6 +122,29 @@ impl PostgresStore {
             store.away.store(false, Ordering::Relaxed);
             tracing::info!("the PostgreSQL server answers again");
         });
+    }
+}
+
+/// A connection of its own, to a server that is fit: for what takes longer than a statement of
+/// those who serve may.
+pub(super) async fn connect(settings: &PostgresSettings) -> Result<PgConnection, OpenError> {
+    let unreachable = unreachable(settings);
+    let options = settings.for_migrations();
+    let connecting = PgConnection::connect_with(&options);
+    let mut connection = match tokio::time::timeout(settings.connect_timeout, connecting).await {
+        Ok(connected) => connected.map_err(unreachable)?,
+        Err(_) => return Err(unreachable(sqlx::Error::PoolTimedOut)),
+    };
+    check_server(&mut connection).await?;
+    prepare(&mut connection).await.map_err(StoreError::from)?;
+    Ok(connection)
+}
+
+fn unreachable(settings: &PostgresSettings) -> impl Fn(sqlx::Error) -> OpenError + use<> {
+    let address = settings.address.to_string();
+    move |source| OpenError::Unreachable {
+        address: address.clone(),
+        source,
     }
 }
 

@@ -9,7 +9,9 @@ use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::query::Query as SqlxQuery;
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
-use sqlx::{ColumnIndex, Decode, PgConnection, Postgres, Row as _, Sqlite, SqliteConnection, Type};
+use sqlx::{
+    Decode, PgConnection, Postgres, Row as _, SqlSafeStr, SqlStr, Sqlite, SqliteConnection, Type,
+};
 
 use super::postgres::Held;
 use super::{Store, StoreError};
@@ -43,9 +45,9 @@ impl Reader {
 }
 
 /// Begins a statement; its values follow with [`Query::bind`], in the order of their numbers.
-pub fn query(text: &'static str) -> Query {
+pub fn query(text: impl SqlSafeStr) -> Query {
     Query {
-        text,
+        text: text.into_sql_str(),
         values: Vec::new(),
     }
 }
@@ -53,7 +55,7 @@ pub fn query(text: &'static str) -> Query {
 /// A statement with its values.
 #[derive(Clone, Debug)]
 pub struct Query {
-    text: &'static str,
+    text: SqlStr,
     values: Vec<Value>,
 }
 
@@ -169,10 +171,9 @@ impl Source for &Store {
 
 impl Row {
     /// The value of a column: text, `i64` or octets, in an `Option` when it may be null.
-    pub fn try_get<'r, T>(&'r self, column: &'static str) -> Result<T, StoreError>
+    pub fn try_get<'r, T>(&'r self, column: &str) -> Result<T, StoreError>
     where
         T: Decode<'r, Sqlite> + Type<Sqlite> + Decode<'r, Postgres> + Type<Postgres>,
-        &'static str: ColumnIndex<SqliteRow> + ColumnIndex<PgRow>,
     {
         Ok(match self {
             Self::Sqlite(row) => row.try_get(column)?,

@@ -38,32 +38,16 @@ pub struct SqliteStore {
 impl SqliteStore {
     pub(super) async fn open(path: &Path) -> Result<Self, OpenError> {
         make_private(path)?;
-        let connect = |source| OpenError::Connect {
-            path: path.to_owned(),
-            source,
-        };
-        let writing = SqliteConnectOptions::new()
-            .filename(path)
-            .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(SqliteSynchronous::Full)
-            .foreign_keys(true)
-            .busy_timeout(BUSY)
-            // A file that vanishes while the gateway runs is an error, not a fresh start.
-            .create_if_missing(false)
-            .disable_statement_logging();
-        let mut connection = writing.connect().await.map_err(connect)?;
+        let connect = cannot_connect(path);
+        let writing = for_writing(path);
+        let mut connection = writing.connect().await.map_err(&connect)?;
         check_durable(&mut connection).await?;
         migrations::run(&mut connection).await?;
 
-        let reading = SqliteConnectOptions::new()
-            .filename(path)
-            .read_only(true)
-            .busy_timeout(BUSY)
-            .disable_statement_logging();
         let readers = SqlitePoolOptions::new()
             .max_connections(READERS)
             .acquire_timeout(ACQUIRE)
-            .connect_with(reading)
+            .connect_with(for_reading(path))
             .await
             .map_err(connect)?;
         Ok(Self {
@@ -88,6 +72,47 @@ impl SqliteStore {
 
     pub(super) async fn reader(&self) -> Result<PoolConnection<Sqlite>, StoreError> {
         Ok(self.readers.acquire().await?)
+    }
+}
+
+/// A connection of its own to a database that is there.
+pub(super) async fn connect(options: SqliteConnectOptions) -> Result<SqliteConnection, OpenError> {
+    let cannot = cannot_connect(options.get_filename());
+    options.connect().await.map_err(cannot)
+}
+
+/// An empty database in memory, to look at its tables.
+pub(super) async fn example() -> Result<SqliteConnection, OpenError> {
+    let mut connection = connect(SqliteConnectOptions::new().in_memory(true)).await?;
+    migrations::run(&mut connection).await?;
+    Ok(connection)
+}
+
+pub(super) fn for_writing(path: &Path) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .filename(path)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .foreign_keys(true)
+        .busy_timeout(BUSY)
+        // A file that vanishes while the gateway runs is an error, not a fresh start.
+        .create_if_missing(false)
+        .disable_statement_logging()
+}
+
+pub(super) fn for_reading(path: &Path) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .filename(path)
+        .read_only(true)
+        .busy_timeout(BUSY)
+        .disable_statement_logging()
+}
+
+fn cannot_connect(path: &Path) -> impl Fn(sqlx::Error) -> OpenError + use<> {
+    let path = path.to_owned();
+    move |source| OpenError::Connect {
+        path: path.clone(),
+        source,
     }
 }
 

@@ -235,3 +235,60 @@ async fn a_database_that_cannot_be_had_is_said_at_the_start_without_the_password
         assert!(!said.contains(DATABASE_PASSWORD), "{said}");
     }
 }
+
+#[tokio::test]
+async fn a_deployment_that_is_copied_to_postgres_goes_on_where_it_stood() {
+    let upstream = Upstream::echo().await;
+    let sqlite = Config::new()
+        .app(&upstream)
+        .toml("[accounts]\ndatabase = \"sqlite:accounts.db\"");
+    let gateway = sqlite.start().await;
+    let ann = register(&gateway.https(), "ann@example.com").await;
+    let bob = register(&gateway.https(), "bob@example.com").await;
+    let left = gateway.https().post("/auth/v1/logout");
+    left.bearer(text(&bob, "access_token")).send().await;
+    let stopped = gateway.stop().await;
+
+    let config = stopped.config.clone().postgres(&TestServer::shared());
+    config.write(stopped.folder.path());
+    let copy = |words: &[&str]| {
+        let mut command = super::harness::gateway::portcullis();
+        command.args(["store", "copy", "sqlite:accounts.db", "portcullis.toml"]);
+        let output = command
+            .args(words)
+            .current_dir(&stopped.folder)
+            .output()
+            .unwrap();
+        let said = [output.stdout, output.stderr].concat();
+        (output.status.code(), String::from_utf8(said).unwrap())
+    };
+    let (code, said) = copy(&["--dry-run"]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(
+        said.contains("2\taccounts\n") && said.contains("would be copied"),
+        "{said}"
+    );
+    let (code, said) = copy(&[]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(
+        said.contains("2\tsessions\n") && said.contains("rows copied"),
+        "{said}"
+    );
+    let (code, said) = copy(&[]);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("not empty"), "{said}");
+    assert!(!said.contains(DATABASE_PASSWORD), "{said}");
+
+    let gateway = config.start_in(stopped.folder).await;
+    assert!(is_believed(&gateway, text(&ann, "access_token")).await);
+    assert!(!is_believed(&gateway, text(&bob, "access_token")).await);
+    let next = refresh(&gateway, text(&ann, "refresh_token"))
+        .await
+        .expect(200)
+        .json();
+    assert_eq!(next["user"]["id"], ann["user"]["id"]);
+    refresh(&gateway, text(&bob, "refresh_token"))
+        .await
+        .expect(401);
+    login(&gateway.https(), "bob@example.com").await;
+}
