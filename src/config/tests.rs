@@ -9,6 +9,7 @@ use crate::server::dev_cert::DevCertificate;
 
 const EXAMPLE: &str = include_str!("../../config/portcullis.toml");
 const DOCUMENTATION: &str = include_str!("../../docs/configuration.md");
+const README: &str = include_str!("../../README.md");
 
 #[test]
 fn the_example_is_a_good_configuration() {
@@ -84,13 +85,14 @@ fn every_key_is_documented() {
                 format!("{key} or "),
             ];
             if !ways.iter().any(|way| DOCUMENTATION.contains(way)) {
-                missing.push(format!("{name}: {key}"));
+                missing.push(format!("docs/configuration.md: {name}: {key}"));
+            }
+            let word = |c: char| !(c.is_ascii_alphanumeric() || "_-".contains(c));
+            if !README.split(word).any(|word| word == key) {
+                missing.push(format!("README.md: {name}: {key}"));
             }
         }
     }
     assert!(found > 80, "only {found} keys were found");
-    assert!(
-        missing.is_empty(),
-        "not in docs/configuration.md: {missing:?}"
-    );
+    assert!(missing.is_empty(), "not documented: {missing:?}");
 }
