@@ -267,6 +267,7 @@ impl Authenticator {
         let at = api_key::Use {
             client: req.client,
             route: &route.name,
+            attributes: &tokens.attributes,
         };
         let mut identity = keys.identify(&key, at, &self.clock).await?;
         identity.tenure.max_staleness = tokens.max_staleness;

@@ -64,6 +64,16 @@ pub struct KeyGrant {
 pub(super) struct Use<'a> {
     pub(super) client: ClientIp,
     pub(super) route: &'a str,
+    /// The attributes of its owner that tokens carry, by name.
+    pub(super) attributes: &'a [Box<str>],
+}
+
+/// A key as it was shown, to be looked up.
+#[derive(Clone, Copy)]
+struct Shown<'a> {
+    text: &'a str,
+    digest: TokenDigest,
+    attributes: &'a [Box<str>],
 }
 
 /// The keys of one worker.
@@ -100,16 +110,21 @@ impl ApiKeys {
             return Err(AuthnError::ApiKey(KeyError::Foreign));
         }
         let digest = TokenDigest::of(text);
+        let shown = Shown {
+            text,
+            digest,
+            attributes: at.attributes,
+        };
         let now = clock.now();
         let live = match self.known.find(&digest) {
             Some(Known::Dead { why, until }) if now < until => return Err(refused(why)),
             Some(Known::Live(live)) => match self.standing(&live, now) {
                 Standing::Current => live,
-                Standing::Old => self.look_again((text, digest), live, clock).await?,
-                Standing::Changed => self.look_up((text, digest), clock).await?,
+                Standing::Old => self.look_again(shown, live, clock).await?,
+                Standing::Changed => self.look_up(shown, clock).await?,
                 Standing::Revoked => return Err(self.bury(digest, DeadKey::Revoked, now)),
             },
-            Some(Known::Dead { .. }) | None => self.look_up((text, digest), clock).await?,
+            Some(Known::Dead { .. }) | None => self.look_up(shown, clock).await?,
         };
         self.judge(&live, at, now)
     }
@@ -161,14 +176,14 @@ impl ApiKeys {
     /// Looks at a remembered key again. While the database is away the key goes on.
     async fn look_again(
         &self,
-        (text, digest): (&str, TokenDigest),
+        shown: Shown<'_>,
         live: Rc<Live>,
         clock: &Clock,
     ) -> Result<Rc<Live>, AuthnError> {
         let now = clock.now();
         // Others that come with this key meanwhile go on with what is remembered.
         live.look_at.set(now + RETRY);
-        match self.look_up((text, digest), clock).await {
+        match self.look_up(shown, clock).await {
             Err(AuthnError::Unavailable) if now.since(live.looked_at) < OLDEST => Ok(live),
             looked => looked,
         }
@@ -176,7 +191,11 @@ impl ApiKeys {
 
     async fn look_up(
         &self,
-        (text, digest): (&str, TokenDigest),
+        Shown {
+            text,
+            digest,
+            attributes,
+        }: Shown<'_>,
         clock: &Clock,
     ) -> Result<Rc<Live>, AuthnError> {
         let shown = self.accounts.key_form().read(text);
@@ -196,16 +215,20 @@ impl ApiKeys {
             Ok(Err(_)) | Err(_) => return Err(AuthnError::Unavailable),
         };
         let opened = opened.map_err(|why| self.bury(digest, why, clock.now()))?;
-        let live = self.live(opened, (generation, looked_at));
+        let json = claims::written(&opened, attributes).ok_or(AuthnError::Unavailable)?;
+        let live = self.live((opened, &json), (generation, looked_at));
         let live = Rc::new(live.ok_or(AuthnError::Unavailable)?);
         self.known.remember(digest, Known::Live(Rc::clone(&live)));
         Ok(live)
     }
 
     /// A key that was looked up, `generation` and `looked_at` read before.
-    fn live(&self, opened: OpenedKey, (generation, looked_at): (u64, Timestamp)) -> Option<Live> {
-        let json = claims::written(&opened)?;
-        let claims = claims::read(&json)?;
+    fn live(
+        &self,
+        (opened, json): (OpenedKey, &str),
+        (generation, looked_at): (u64, Timestamp),
+    ) -> Option<Live> {
+        let claims = claims::read(json)?;
         let OpenedKey { key, .. } = opened;
         let revocations = self.accounts.revocations();
         let owner_until = revocations.subject_until(claims.subject());
@@ -226,7 +249,7 @@ impl ApiKeys {
             }),
             binding: key.binding,
             expires: key.expires_at,
-            token: TokenDigest::of(&json),
+            token: TokenDigest::of(json),
             looked_at,
             owner_until,
             look_at: Cell::new(look_at),

@@ -388,7 +388,8 @@ async fn a_foreign_issuers_number_is_not_an_account_of_ours() {
 #[tokio::test]
 async fn attributes_reach_tokens_and_headers_where_that_is_configured() {
     let upstream = Upstream::echo().await;
-    let config = Config::new().app(&upstream).toml(
+    let keys = "upstream = \"app\"\ncredentials = [\"api-key\"]";
+    let config = Config::new().app(&upstream).route("/keys/**", keys).toml(
         "[server]\nadmin_socket = \"admin.sock\"\n[tokens]\nattributes = [\"team\", \"seats\"]\n\
          [headers.identity]\nX-User-Id = \"sub\"\nX-Team = \"attributes.team\"\n\
          X-Seats = \"attributes.seats\"",
@@ -415,6 +416,12 @@ async fn attributes_reach_tokens_and_headers_where_that_is_configured() {
     let last = upstream.last();
     assert_eq!(last.values("x-team"), ["blue"]);
     assert_eq!(last.values("x-seats"), ["3,4"]);
+
+    // A key of hers says the same.
+    let (key, _) = super::machines::create(&gateway, "--user ann@example.com");
+    let call = gateway.https().get("/keys/x").header("x-api-key", &key);
+    call.send().await.expect(200);
+    assert_eq!(upstream.last().values("x-team"), ["blue"]);
 
     // What a token says and is no longer so ends it; what is added does not.
     set("more", &["1"]);

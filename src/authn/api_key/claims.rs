@@ -2,6 +2,7 @@
 //! key's own.
 
 use serde::Serialize;
+use serde_json::{Map, Value};
 
 use crate::accounts::{Holder, OpenedKey, Role, WrittenBinding};
 use crate::authn::token::Claims;
@@ -25,12 +26,14 @@ struct Written<'a> {
     /// Absent without scopes: AgentFlow enforces an empty list.
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     scopes: &'a [String],
+    #[serde(skip_serializing_if = "Map::is_empty")]
+    attributes: Map<String, Value>,
     exp: i64,
     api_key: String,
 }
 
-/// The claims of an open key as JSON.
-pub(super) fn written(opened: &OpenedKey) -> Option<String> {
+/// The claims of an open key as JSON, with its owner's attributes of these names.
+pub(super) fn written(opened: &OpenedKey, attributes: &[Box<str>]) -> Option<String> {
     let key = &opened.key;
     let sub = key.owner.id().to_string();
     let (email, name, username) = match &opened.holder {
@@ -53,6 +56,10 @@ pub(super) fn written(opened: &OpenedKey) -> Option<String> {
         role: roles.first().copied(),
         roles,
         scopes: &scopes,
+        attributes: match &opened.holder {
+            Holder::User(account) => account.attributes.only(attributes),
+            Holder::Service(_) => Map::new(),
+        },
         exp: key.expires_at.map_or(NEVER, |expires| expires.seconds()),
         api_key: key.id.to_string(),
     };

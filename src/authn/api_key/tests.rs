@@ -64,6 +64,7 @@ impl Bench {
         let at = Use {
             client: ClientIp::new("192.0.2.1".parse().unwrap()),
             route: "app",
+            attributes: &[],
         };
         self.keys.identify(text, at, &self.clock).await
     }
