@@ -9,6 +9,7 @@ mod email;
 mod failing;
 mod hasher;
 mod import;
+mod invitation;
 mod login;
 mod name;
 mod operations;
@@ -44,6 +45,9 @@ pub use browser::{BrowserSession, Keep, OpenedInBrowser};
 pub use email::{EmailAddress, EmailError};
 pub use hasher::{Checked, Cost, HashError, HashSettings, Hasher, NotACost, NotImportable};
 pub use import::{Arrival, ImportError, ImportMode, ImportedAccount};
+pub use invitation::{
+    Invitation, InvitationCode, InvitationDigest, NewInvitation, NotAnInvitation,
+};
 pub use login::{ChangePasswordError, CheckError, PasswordChange};
 pub use name::{DisplayName, LoginName, NameError, Username};
 pub use operations::OperateError;

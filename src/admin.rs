@@ -6,6 +6,7 @@ pub mod client;
 mod connection;
 mod health;
 pub mod import;
+pub mod invitations;
 pub mod machines;
 mod operation;
 mod socket;

@@ -6,6 +6,7 @@ mod check;
 mod demo;
 mod failure;
 mod import;
+mod invite;
 mod key;
 mod operate;
 mod output;
@@ -48,6 +49,8 @@ enum Command {
     Service(service::Service),
     /// The databases themselves
     Store(store::Store),
+    /// Codes by which somebody may register
+    Invite(invite::Invite),
     /// Keys that sign tokens
     #[command(subcommand)]
     Key(key::Key),
@@ -83,6 +86,7 @@ pub fn main() -> ExitCode {
         Command::ApiKey(key) => api_key::run(key),
         Command::Service(service) => service::run(service),
         Command::Store(store) => store::run(store),
+        Command::Invite(invite) => invite::run(invite),
         Command::Key(key) => key::run(&key),
         Command::Cert(cert) => cert::run(&cert),
     };

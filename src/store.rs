@@ -8,6 +8,7 @@ mod change;
 #[cfg(test)]
 mod conformance;
 mod copy;
+mod invitations;
 mod postgres;
 mod revocations;
 mod ring_keys;
@@ -28,10 +29,11 @@ use sqlite::SqliteStore;
 use writing::Writing;
 
 pub use change::{
-    Change, CreateAccount, CreateApiKey, CreateService, Created, Delete, DeleteService,
-    EndSessions, Ending, KeepRingKey, KeyCreated, NewSession, NoteKeyUses, OpenSession, Rehash,
-    RevokeApiKey, Revoked, Rotate, RotateApiKey, Rotation, SessionUse, SetAttributes, SetPassword,
-    SetRoles, SetServiceRoles, SetServiceStatus, SetStatus, Sweep, UseSessions, VerifyEmail, Which,
+    Change, CreateAccount, CreateApiKey, CreateInvitation, CreateService, Created, Delete,
+    DeleteService, EndSessions, Ending, KeepRingKey, KeyCreated, NewSession, NoteKeyUses,
+    OpenSession, Rehash, RevokeApiKey, RevokeInvitation, Revoked, Rotate, RotateApiKey, Rotation,
+    SessionUse, SetAttributes, SetPassword, SetRoles, SetServiceRoles, SetServiceStatus, SetStatus,
+    Sweep, UseSessions, VerifyEmail, Which,
 };
 pub use copy::{Copied, CopyError, Copying, copy};
 pub use postgres::{Authorities, Encryption, NotAnAddress, PostgresAddress, PostgresSettings};

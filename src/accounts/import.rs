@@ -131,6 +131,7 @@ impl Accounts {
         let create = CreateAccount {
             account,
             password: new.password.unwrap_or_else(|| self.hasher().unmatched()),
+            invitation: None,
             entry: entry.clone(),
         };
         match self.store().commit(create).await? {
@@ -138,7 +139,7 @@ impl Accounts {
                 self.audit().stored(&entry);
                 Ok(Arrival::Added)
             }
-            Created::Taken => Err(ImportError::Taken),
+            Created::Taken | Created::NotInvited => Err(ImportError::Taken),
             // It came in meanwhile, or was deleted here.
             Created::Known => Ok(Arrival::Present),
         }

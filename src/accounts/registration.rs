@@ -4,8 +4,8 @@ use super::audit::{Entry, Event, Origin};
 use super::password::Owner;
 use super::user::Status;
 use super::{
-    Account, AccountId, Accounts, Attributes, DisplayName, EmailAddress, HashError, LoginName,
-    PlainPassword, PolicyError, Role, Username,
+    Account, AccountId, Accounts, Attributes, DisplayName, EmailAddress, HashError, InvitationCode,
+    InvitationDigest, LoginName, PlainPassword, PolicyError, Registration, Role, Username,
 };
 use crate::store::{CreateAccount, Created, StoreError};
 
@@ -17,6 +17,25 @@ pub struct NewAccount {
     pub username: Option<Username>,
     /// `None`: the local part of the address.
     pub name: Option<DisplayName>,
+    /// The code by which somebody registers, as it was typed.
+    pub invitation: Option<String>,
+}
+
+/// How somebody comes in.
+struct Admission {
+    status: Status,
+    roles: Vec<Role>,
+    invitation: Option<InvitationDigest>,
+}
+
+impl Admission {
+    fn with(status: Status, roles: Vec<Role>) -> Self {
+        Self {
+            status,
+            roles,
+            invitation: None,
+        }
+    }
 }
 
 /// Why nobody could be registered.
@@ -26,6 +45,9 @@ pub enum RegisterError {
     Closed,
     #[error("addresses of this domain may not register")]
     Domain,
+    /// None was shown where one is needed; or it is unknown, used up, expired or taken back.
+    #[error("a valid invitation is needed")]
+    NotInvited,
     /// The address or the username; which one is not said.
     #[error("the login name is taken")]
     Taken,
@@ -48,15 +70,39 @@ impl Accounts {
         origin: &Origin,
     ) -> Result<Account, RegisterError> {
         let rules = self.rules();
-        if !rules.registration.admits(&new.email) {
-            return Err(match rules.registration {
-                super::Registration::Closed => RegisterError::Closed,
-                super::Registration::Open | super::Registration::Domains(_) => {
-                    RegisterError::Domain
-                }
-            });
+        let admission = match (&rules.registration, &new.invitation) {
+            (Registration::Closed, _) => return Err(RegisterError::Closed),
+            // An operator's invitation stands for an approval and for a domain.
+            (_, Some(code)) => self.by_invitation(code).await?,
+            (Registration::Invited, None) => return Err(RegisterError::NotInvited),
+            (Registration::Domains(domains), None)
+                if !domains.iter().any(|domain| domain == new.email.domain()) =>
+            {
+                return Err(RegisterError::Domain);
+            }
+            (Registration::Open | Registration::Domains(_), None) => {
+                Admission::with(Status::Active, rules.default_roles.clone())
+            }
+            (Registration::Approved, None) => {
+                Admission::with(Status::Pending, rules.default_roles.clone())
+            }
+        };
+        self.admit(new, admission, origin).await
+    }
+
+    /// What an invitation admits to. It is looked at before anything dear is done, and before an answer
+    /// could tell an outsider whose names are taken; whether it is used is decided with the account.
+    async fn by_invitation(&self, code: &str) -> Result<Admission, RegisterError> {
+        let code = InvitationCode::parse(code).map_err(|_| RegisterError::NotInvited)?;
+        let found = self.store().invitation(&code.digest()).await?;
+        match found.filter(|invitation| invitation.is_good(self.now())) {
+            None => Err(RegisterError::NotInvited),
+            Some(invitation) => Ok(Admission {
+                status: Status::Active,
+                roles: invitation.roles,
+                invitation: Some(invitation.digest),
+            }),
         }
-        self.add(new, rules.default_roles.clone(), origin).await
     }
 
     /// Adds an account with these roles, whatever the rules say of registration.
@@ -64,6 +110,16 @@ impl Accounts {
         &self,
         new: NewAccount,
         roles: Vec<Role>,
+        origin: &Origin,
+    ) -> Result<Account, RegisterError> {
+        let admission = Admission::with(Status::Active, roles);
+        self.admit(new, admission, origin).await
+    }
+
+    async fn admit(
+        &self,
+        new: NewAccount,
+        admission: Admission,
         origin: &Origin,
     ) -> Result<Account, RegisterError> {
         let own = LoginName::from(&new.email);
@@ -97,9 +153,9 @@ impl Accounts {
             email: new.email,
             email_verified: false,
             username: new.username,
-            roles,
+            roles: admission.roles,
             attributes: Attributes::default(),
-            status: Status::Active,
+            status: admission.status,
             created_at: now,
             updated_at: now,
         };
@@ -112,11 +168,13 @@ impl Accounts {
         let create = CreateAccount {
             account: account.clone(),
             password,
+            invitation: admission.invitation,
             entry: entry.clone(),
         };
         match self.store().commit(create).await? {
             // An id of 122 random bits that is known already.
             Created::Taken | Created::Known => Err(RegisterError::Taken),
+            Created::NotInvited => Err(RegisterError::NotInvited),
             Created::Done => {
                 self.audit().stored(&entry);
                 Ok(account)

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use super::api_key::Scope;
-use super::email::EmailAddress;
 use super::password::PasswordPolicy;
 use super::user::Role;
 
@@ -48,19 +47,11 @@ pub enum Registration {
     Open,
     /// Addresses of these domains, in lower case; not of their subdomains.
     Domains(Vec<String>),
+    /// By invitation.
+    Invited,
+    /// Everybody, and waits for an operator's approval.
+    Approved,
     Closed,
-}
-
-impl Registration {
-    /// Whether somebody with this address may register.
-    #[must_use]
-    pub fn admits(&self, email: &EmailAddress) -> bool {
-        match self {
-            Self::Open => true,
-            Self::Domains(domains) => domains.iter().any(|domain| domain == email.domain()),
-            Self::Closed => false,
-        }
-    }
 }
 
 /// How long sessions live.

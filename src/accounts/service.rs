@@ -89,7 +89,7 @@ impl Accounts {
             entry: entry.clone(),
         };
         match self.store().commit(create).await? {
-            Created::Taken | Created::Known => Ok(None),
+            Created::Taken | Created::Known | Created::NotInvited => Ok(None),
             Created::Done => {
                 self.audit().stored(&entry);
                 Ok(Some(service))

@@ -99,6 +99,7 @@ fn ann() -> NewAccount {
         password: plain(PASSWORD),
         username: Some(Username::parse("AnnLee").unwrap()),
         name: None,
+        invitation: None,
     }
 }
 
@@ -206,6 +207,7 @@ async fn the_rules_say_who_may_register_and_with_what_password() {
         username: None,
         password: plain("short"),
         name: None,
+        invitation: None,
     };
     let refused = world.accounts.register(short, &origin()).await;
     let too_short = PolicyError::TooShort { min: 8 };

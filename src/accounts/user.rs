@@ -29,6 +29,8 @@ pub struct Account {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Status {
     Active,
+    /// Registered, and waits for an operator's approval.
+    Pending,
     /// Stopped for abuse, by the gateway or an operator.
     Locked,
     /// Stopped by an operator.
@@ -40,6 +42,7 @@ impl Status {
     pub const fn word(self) -> &'static str {
         match self {
             Self::Active => "active",
+            Self::Pending => "pending",
             Self::Locked => "locked",
             Self::Disabled => "disabled",
         }
@@ -47,7 +50,7 @@ impl Status {
 
     /// The status with this word.
     pub fn parse(word: &str) -> Option<Self> {
-        [Self::Active, Self::Locked, Self::Disabled]
+        [Self::Active, Self::Pending, Self::Locked, Self::Disabled]
             .into_iter()
             .find(|status| status.word() == word)
     }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::accounts::{Accounts, Origin};
 use crate::admin::connection::{Answer, answer};
+use crate::admin::invitations::InvitationCommand;
 use crate::admin::machines::MachineCommand;
 use crate::admin::operation::Operation;
 use crate::admin::socket::Operator;
@@ -34,8 +35,13 @@ pub(super) async fn respond(
         let message = "this user may not change accounts";
         return failure(StatusCode::FORBIDDEN, "forbidden", message);
     };
-    let is_users = req.uri().path() == UserCommand::PATH;
-    if !is_users && req.uri().path() != MachineCommand::PATH {
+    let path = req.uri().path().to_owned();
+    let paths = [
+        UserCommand::PATH,
+        MachineCommand::PATH,
+        InvitationCommand::PATH,
+    ];
+    if !paths.contains(&&*path) {
         return failure(StatusCode::NOT_FOUND, "not_found", "try POST /users");
     }
     if req.method() != Method::POST {
@@ -51,9 +57,10 @@ pub(super) async fn respond(
         body.to_bytes(),
         Origin::operator(format!("uid {}", operator.uid)),
     );
-    match is_users {
-        true => carry_out::<UserCommand>(&body, accounts, &origin).await,
-        false => carry_out::<MachineCommand>(&body, accounts, &origin).await,
+    match &*path {
+        MachineCommand::PATH => carry_out::<MachineCommand>(&body, accounts, &origin).await,
+        InvitationCommand::PATH => carry_out::<InvitationCommand>(&body, accounts, &origin).await,
+        _users => carry_out::<UserCommand>(&body, accounts, &origin).await,
     }
 }
 

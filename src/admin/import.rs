@@ -162,9 +162,8 @@ fn read(account: &Map<String, Value>) -> Result<ImportedAccount, Reason> {
         },
         status: match text("status")? {
             None => Status::Active,
-            Some(word) => {
-                Status::parse(word).ok_or("status: expected `active`, `locked` or `disabled`")?
-            }
+            Some(word) => Status::parse(word)
+                .ok_or("status: expected `active`, `pending`, `locked` or `disabled`")?,
         },
         created_at: field("created_at").map(instant).transpose()?,
         // Django writes `!` and something random for an account without password.

@@ -5,6 +5,7 @@ use std::future::Future;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::invitations::{self, InvitationAnswer, InvitationCommand};
 use super::machines::{self, MachineAnswer, MachineCommand};
 use super::users::{self, UserAnswer, UserCommand, UserError};
 use crate::accounts::{Accounts, Origin};
@@ -42,5 +43,18 @@ impl Operation for MachineCommand {
         origin: &Origin,
     ) -> Result<MachineAnswer, UserError> {
         machines::perform(accounts, origin, self).await
+    }
+}
+
+impl Operation for InvitationCommand {
+    const PATH: &'static str = "/invitations";
+    type Answer = InvitationAnswer;
+
+    async fn perform(
+        self,
+        accounts: &Accounts,
+        origin: &Origin,
+    ) -> Result<InvitationAnswer, UserError> {
+        invitations::perform(accounts, origin, self).await
     }
 }

@@ -51,6 +51,10 @@ pub enum UserCommand {
     Disable {
         user: String,
     },
+    /// Lets an account in that waits for it.
+    Approve {
+        user: String,
+    },
     /// The address has been shown to be its owner's.
     Verify {
         user: String,
@@ -104,7 +108,7 @@ pub struct UserView {
     pub roles: Vec<String>,
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub attributes: Map<String, Value>,
-    /// `active`, `locked` or `disabled`.
+    /// `active`, `pending`, `locked` or `disabled`.
     pub status: String,
     pub created_at: String,
     pub updated_at: String,
@@ -171,6 +175,7 @@ pub async fn perform(
                 password: read("password", PlainPassword::parse(password))?,
                 username: optional("username", username, Username::parse)?,
                 name: optional("name", name, DisplayName::parse)?,
+                invitation: None,
             };
             let account = accounts.add(new, parse_roles(&roles)?, origin).await?;
             Ok(UserAnswer::User(UserView::of(&account)))
@@ -192,6 +197,19 @@ pub async fn perform(
         UserCommand::Unlock { user } => set_status(accounts, origin, &user, Status::Active).await,
         UserCommand::Disable { user } => {
             set_status(accounts, origin, &user, Status::Disabled).await
+        }
+        UserCommand::Approve { user } => {
+            let account = find(accounts, &user).await?;
+            match account.status {
+                Status::Pending => set_status(accounts, origin, &user, Status::Active).await,
+                Status::Active | Status::Locked | Status::Disabled => Err(UserError::Invalid {
+                    field: "user",
+                    reason: format!(
+                        "the account does not wait for approval: it is {}",
+                        account.status
+                    ),
+                }),
+            }
         }
         UserCommand::Verify { user } => {
             let account = find(accounts, &user).await?;
@@ -314,10 +332,12 @@ impl From<RegisterError> for UserError {
                 reason: error.to_string(),
             },
             // Rules of registration, which an operator is not bound by.
-            RegisterError::Closed | RegisterError::Domain => UserError::Invalid {
-                field: "email",
-                reason: error.to_string(),
-            },
+            RegisterError::Closed | RegisterError::Domain | RegisterError::NotInvited => {
+                UserError::Invalid {
+                    field: "email",
+                    reason: error.to_string(),
+                }
+            }
         }
     }
 }

@@ -155,7 +155,7 @@ fn name_of(user: Option<String>, service: Option<String>) -> Option<OwnerName> {
 }
 
 /// A duration in whole seconds, as the configuration writes it.
-fn duration(text: &str) -> Result<Duration, String> {
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
     parse_duration(text)
         .filter(|duration| duration.subsec_nanos() == 0)
         .ok_or_else(|| String::from("expected a duration such as 30m, 24h or 90d"))

@@ -60,6 +60,8 @@ enum Single {
     Unlock { user: String },
     /// Disable an account; its sessions end
     Disable { user: String },
+    /// Let an account in that waits for approval
+    Approve { user: String },
     /// Mark an account's e-mail address as verified
     Verify { user: String },
     /// Delete an account and its data; its names are free again
@@ -118,6 +120,7 @@ impl Single {
             Single::Lock { user } => UserCommand::Lock { user },
             Single::Unlock { user } => UserCommand::Unlock { user },
             Single::Disable { user } => UserCommand::Disable { user },
+            Single::Approve { user } => UserCommand::Approve { user },
             Single::Verify { user } => UserCommand::Verify { user },
             Single::Delete { user } => UserCommand::Delete { user },
             Single::Role { user, roles } => UserCommand::Role { user, roles },

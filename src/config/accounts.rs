@@ -134,7 +134,8 @@ fn or_list<T: FromToml>(section: &mut Table<'_>, key: &'static str, default: Vec
 }
 
 impl FromToml for Registration {
-    const EXPECTED: &'static str = r#""open", "closed" or { domains = ["example.com", …] }"#;
+    const EXPECTED: &'static str =
+        r#""open", "invitation", "approval", "closed" or { domains = ["example.com", …] }"#;
 
     fn from_toml(value: &Value<'_>) -> Result<Self, Wrong> {
         if let Some(mut table) = value.as_table() {
@@ -147,6 +148,8 @@ impl FromToml for Registration {
         }
         match value.as_str() {
             Some("open") => Ok(Self::Open),
+            Some("invitation") => Ok(Self::Invited),
+            Some("approval") => Ok(Self::Approved),
             Some("closed") => Ok(Self::Closed),
             Some(_) | None => Err(Wrong::Expected(String::from(Self::EXPECTED))),
         }

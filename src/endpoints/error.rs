@@ -5,6 +5,9 @@ use crate::authn::keys::SignError;
 /// Why an endpoint did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum EndpointError {
+    /// 403: the account was made, and an operator must approve it before it can be used.
+    #[error("the account waits for its approval")]
+    ApprovalPending,
     /// 403: only listed proxies may.
     #[error("this address may not ask for verification")]
     MayNotAsk,

@@ -11,7 +11,7 @@ use super::grant::Grant;
 use super::login::Credentials;
 use super::profile::{Cost, DELETE, Line, POST, READ};
 use super::{Endpoint, EndpointContext, EndpointRequest, Profile, browser, login, reply};
-use crate::accounts::{Account, NewAccount, PasswordChange, Role};
+use crate::accounts::{Account, NewAccount, PasswordChange, Role, Status};
 use crate::authz::Auth;
 use crate::body::Body;
 use crate::rejection::Rejection;
@@ -155,6 +155,13 @@ struct Renewed {
     user: User,
 }
 
+/// What register answers when an operator must approve the account.
+#[derive(Serialize)]
+struct Pending {
+    status: &'static str,
+    user: User,
+}
+
 /// An account as its owner sees it.
 #[derive(Serialize)]
 struct User {
@@ -200,14 +207,25 @@ async fn register(
     let email = form.email("email");
     let password = form.password("password");
     let name = form.display_name("name");
+    let invitation = form.optional_text("invitation");
     let (email, password) = form.complete(email.zip(password))?;
     let new = NewAccount {
         email,
         password,
         username: None,
         name,
+        invitation,
     };
     let account = context.accounts.register(new, &request.origin()).await?;
+    if account.status == Status::Pending {
+        // Accepted, and not yet done (RFC 9110 §15.3.3).
+        let user = User::of(&account);
+        let pending = Pending {
+            status: account.status.word(),
+            user,
+        };
+        return reply::json(StatusCode::ACCEPTED, &pending);
+    }
     let grant = Grant::open(context, request, &account, Profile::Native).await?;
     tokens(StatusCode::CREATED, &grant)
 }

@@ -7,8 +7,8 @@ use super::form::Form;
 use super::grant::Grant;
 use super::login::Credentials;
 use super::profile::{Cost, Line, POST, READ};
-use super::{Endpoint, EndpointContext, EndpointRequest, Profile, login, reply};
-use crate::accounts::{Account, LoginName, NewAccount};
+use super::{Endpoint, EndpointContext, EndpointError, EndpointRequest, Profile, login, reply};
+use crate::accounts::{Account, LoginName, NewAccount, Status};
 use crate::authz::Auth;
 use crate::body::Body;
 use crate::rejection::Rejection;
@@ -118,14 +118,20 @@ async fn register(
     let email = form.email("email");
     let password = form.password("password");
     let name = form.display_name("name");
+    let invitation = form.optional_text("invitation");
     let (email, password) = form.complete(email.zip(password))?;
     let new = NewAccount {
         email,
         password,
         username: None,
         name,
+        invitation,
     };
     let account = context.accounts.register(new, &request.origin()).await?;
+    // Its clients read a token from every answer that is not an error.
+    if account.status == Status::Pending {
+        return Err(EndpointError::ApprovalPending.into());
+    }
     session(StatusCode::CREATED, context, request, &account).await
 }
 

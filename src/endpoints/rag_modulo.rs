@@ -158,6 +158,7 @@ async fn register(
     let password = form.password("password");
     let email = form.email("email");
     let read = username.zip(password).zip(email);
+    let invitation = form.optional_text("invitation");
     let ((username, password), email) = form.complete(read)?;
     let registered = username.to_string();
     let new = NewAccount {
@@ -165,6 +166,7 @@ async fn register(
         password,
         username: Some(username),
         name: None,
+        invitation,
     };
     let account = context.accounts.register(new, &request.origin()).await?;
     let answer = Registered {

@@ -162,6 +162,7 @@ fn limited(error: &Limited) -> Refusal {
 fn endpoint(error: &EndpointError) -> Refusal {
     match error {
         EndpointError::LoginFailed => Refusal::of(Reason::LoginFailed),
+        EndpointError::ApprovalPending => Refusal::of(Reason::ApprovalPending),
         EndpointError::MayNotAsk => Refusal {
             detail: Some(error.to_string()),
             ..Refusal::of(Reason::Forbidden)
@@ -183,6 +184,7 @@ fn register(error: &RegisterError) -> Refusal {
             detail: Some(error.to_string()),
             ..Refusal::of(Reason::RegistrationClosed)
         },
+        RegisterError::NotInvited => Refusal::of(Reason::NotInvited),
         RegisterError::Taken => Refusal::of(Reason::LoginTaken),
         RegisterError::ForeignUsername => {
             let fault = Fault::Unacceptable(error.to_string());

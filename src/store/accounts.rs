@@ -1,7 +1,7 @@
 //! Accounts and their login names in the database.
 
 use super::sql::{Connection, Row, query};
-use super::{Change, Store, api_keys, audit, rows, sessions};
+use super::{Change, Store, api_keys, audit, invitations, rows, sessions};
 use crate::accounts::audit::{Entry, Event};
 use crate::accounts::{Account, AccountId, KeyOwner, LoginName, PasswordHash, Role, Status};
 use crate::clock::Timestamp;
@@ -105,6 +105,12 @@ impl Change for CreateAccount {
                 return Ok(Created::Taken);
             }
         }
+        // Last of all: what is refused for another reason uses no invitation up.
+        if let Some(digest) = &self.invitation
+            && !invitations::use_once(connection, digest, account.created_at).await?
+        {
+            return Ok(Created::NotInvited);
+        }
         query(
             "INSERT INTO accounts (id, status, email, username, name, password, roles, \
              email_verified_at, created_at, updated_at, password_changed_at, password_scheme, \
@@ -206,7 +212,7 @@ impl Change for SetStatus {
         note(connection, self.account, event, &self.ending).await?;
         match self.status {
             Status::Active => Ok(Some(Revoked::new())),
-            Status::Locked | Status::Disabled => {
+            Status::Pending | Status::Locked | Status::Disabled => {
                 sessions::end(connection, self.account, Which::All, &self.ending)
                     .await
                     .map(Some)

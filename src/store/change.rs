@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use crate::accounts::audit::{Entry, Origin};
 use crate::accounts::{
-    Account, AccountId, Attributes, Device, EmailAddress, PasswordHash, Revocation, Role,
-    SessionId, Status,
+    Account, AccountId, Attributes, Device, EmailAddress, Invitation, InvitationDigest,
+    PasswordHash, Revocation, Role, SessionId, Status,
 };
 use crate::clock::Timestamp;
 use crate::inbound::ClientIp;
@@ -38,6 +38,8 @@ pub use machine::{
 pub struct CreateAccount {
     pub account: Account,
     pub password: PasswordHash,
+    /// By which its owner comes: used once more, or nothing is changed.
+    pub invitation: Option<InvitationDigest>,
     pub entry: Entry,
 }
 
@@ -50,6 +52,8 @@ pub enum Created {
     Taken,
     /// There is an account of this id, or was one: nothing was changed.
     Known,
+    /// The invitation is used up, or has expired, or was taken back: nothing was changed.
+    NotInvited,
 }
 
 /// Adds a session; its first refresh token has the counter 0. Answers the account as it is now, or
@@ -196,6 +200,14 @@ pub struct VerifyEmail {
     pub origin: Origin,
 }
 
+/// Keeps an invitation.
+#[derive(Clone, Debug)]
+pub struct CreateInvitation(pub Invitation);
+
+/// Forgets an invitation. Answers whether there was one.
+#[derive(Clone, Debug)]
+pub struct RevokeInvitation(pub InvitationDigest);
+
 /// Sets an account's roles; ends its sessions when it loses one. `None`: no such account.
 #[derive(Clone, Debug)]
 pub struct SetRoles {
@@ -230,8 +242,8 @@ pub struct KeepRingKey {
     pub at: Timestamp,
 }
 
-/// Forgets sessions and keys that ended before `sessions_before`, and revocations that expired before
-/// `now`. Answers how many rows went.
+/// Forgets sessions and keys that ended before `sessions_before`, and revocations and invitations that
+/// expired before `now` or are used up. Answers how many rows went.
 #[derive(Clone, Debug)]
 pub struct Sweep {
     pub now: Timestamp,

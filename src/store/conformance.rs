@@ -1,6 +1,7 @@
 //! What every store must do: one suite, run against each of them.
 
 mod accounts;
+mod invitations;
 mod machines;
 mod sessions;
 
@@ -47,6 +48,7 @@ pub async fn run<F: Future<Output = (Store, G)>, G>(fresh: impl Fn() -> F) {
     machines::a_service_changes_and_goes_with_its_keys(&fresh().await.0).await;
     machines::keys_go_with_their_user_and_when_they_are_long_dead(&fresh().await.0).await;
     accounts::an_address_is_verified_once(&fresh().await.0).await;
+    invitations::an_invitation_is_used_as_often_as_it_says(&fresh().await.0).await;
 }
 
 pub(super) fn account(email: &str) -> Account {
@@ -105,6 +107,7 @@ pub(super) async fn create(store: &Store, account: &Account) -> Created {
     let create = CreateAccount {
         account: account.clone(),
         password: hash("first"),
+        invitation: None,
         entry: entry(Event::Registered, account.id),
     };
     store.commit(create).await.unwrap()

@@ -129,6 +129,10 @@ impl Change for Sweep {
             .bind(self.now.millis())
             .execute(&mut *connection)
             .await?;
-        Ok(sessions + keys + revocations)
+        let invitations = query("DELETE FROM invitations WHERE expires_at < $1 OR used >= uses")
+            .bind(self.now.millis())
+            .execute(&mut *connection)
+            .await?;
+        Ok(sessions + keys + revocations + invitations)
     }
 }

@@ -191,3 +191,156 @@ async fn a_domain_rule_admits_that_domain_and_no_other_spelling() {
     attempt("ANN@corp.example").await.expect(409);
     login(&client, "ann@corp.example").await;
 }
+
+async fn registers(
+    gateway: &Gateway,
+    email: &str,
+    invitation: Option<&str>,
+) -> super::harness::Answer {
+    let mut body = json!({ "email": email, "password": PASSWORD });
+    if let Some(code) = invitation {
+        body["invitation"] = json!(code);
+    }
+    let call = gateway.https().post("/auth/v1/register").json(body);
+    call.send().await
+}
+
+fn invited(gateway: &Gateway, words: &[&str]) -> String {
+    let all: Vec<&str> = ["invite", "create"].iter().chain(words).copied().collect();
+    run(gateway, &all).trim().to_owned()
+}
+
+#[tokio::test]
+async fn by_invitation_comes_who_has_a_code_and_as_often_as_it_says() {
+    let upstream = Upstream::echo().await;
+    let config = config(&upstream).toml("[accounts]\nregistration = \"invitation\"");
+    let gateway = config.start().await;
+    let code = invited(&gateway, &["--role", "editor"]);
+    let unknown = format!("pci_{}", "0".repeat(32));
+    for code in [
+        None,
+        Some(""),
+        Some("x"),
+        Some(&*unknown),
+        Some(&code[..20]),
+    ] {
+        let refused = registers(&gateway, "ann@example.com", code).await;
+        assert_eq!(
+            refused.expect(403).json()["code"],
+            "not_invited",
+            "{code:?}"
+        );
+    }
+    let ann = registers(&gateway, "ann@example.com", Some(&code)).await;
+    assert_eq!(ann.expect(201).json()["user"]["roles"], json!(["editor"]));
+    let again = registers(&gateway, "bob@example.com", Some(&code)).await;
+    assert_eq!(again.expect(403).json()["code"], "not_invited");
+    // Without a good code nobody learns whose names are taken.
+    registers(&gateway, "ann@example.com", Some(&code))
+        .await
+        .expect(403);
+
+    let twice = invited(&gateway, &["--uses", "2", "--expires", "1h"]);
+    registers(&gateway, "ann@example.com", Some(&twice))
+        .await
+        .expect(409);
+    let bob = registers(&gateway, "bob@example.com", Some(&twice))
+        .await
+        .expect(201);
+    assert_eq!(bob.json()["user"]["roles"], json!(["member"]));
+    let listed = run(&gateway, &["invite", "list"]);
+    assert!(
+        listed.contains("1/2") && !listed.contains("pci_"),
+        "{listed}"
+    );
+    let id = listed.split('\t').next().unwrap().to_owned();
+    run(&gateway, &["invite", "revoke", &id]);
+    registers(&gateway, "cat@example.com", Some(&twice))
+        .await
+        .expect(403);
+    assert!(!gateway.command(&["invite", "revoke", &id]).status.success());
+    for words in [["--uses", "0"], ["--expires", "0s"], ["--role", "a,b"]] {
+        let all: Vec<&str> = ["invite", "create"].into_iter().chain(words).collect();
+        assert!(!gateway.command(&all).status.success(), "{words:?}");
+    }
+    assert!(!gateway.log().contains(&code[4..]), "a code is in the log");
+}
+
+#[tokio::test]
+async fn of_many_with_one_code_one_comes_in() {
+    let upstream = Upstream::echo().await;
+    let config = config(&upstream).toml("[accounts]\nregistration = \"invitation\"");
+    let gateway = config.start().await;
+    let code = invited(&gateway, &[]);
+    let mut all = tokio::task::JoinSet::new();
+    for number in 0..12 {
+        let (client, code) = (gateway.https(), code.clone());
+        all.spawn(async move {
+            let email = format!("a{number}@example.com");
+            let body = json!({ "email": email, "password": PASSWORD, "invitation": code });
+            client
+                .post("/auth/v1/register")
+                .json(body)
+                .send()
+                .await
+                .status
+        });
+    }
+    let statuses = all.join_all().await;
+    let count = |status| statuses.iter().filter(|s| s.as_u16() == status).count();
+    assert_eq!((count(201), count(403)), (1, 11), "{statuses:?}");
+}
+
+#[tokio::test]
+async fn who_needs_approval_waits_and_looks_like_nobody_until_then() {
+    let upstream = Upstream::echo().await;
+    let config = config(&upstream).toml("[accounts]\nregistration = \"approval\"");
+    let gateway = config.start().await;
+    let client = gateway.https();
+    let pending = registers(&gateway, "ann@example.com", None)
+        .await
+        .expect(202)
+        .json();
+    assert_eq!(pending["status"], "pending");
+    assert!(pending.get("access_token").is_none() && pending.get("refresh_token").is_none());
+    let tries = async |email: &str| {
+        let body = json!({ "email": email, "password": PASSWORD });
+        let answer = client.post("/auth/v1/login").json(body).send().await;
+        let mut body = answer.expect(401).json();
+        body["request_id"].take();
+        body
+    };
+    assert_eq!(
+        tries("ann@example.com").await,
+        tries("nobody@example.com").await
+    );
+    registers(&gateway, "ann@example.com", None)
+        .await
+        .expect(409);
+    let body = json!({ "email": "bob@example.com", "password": PASSWORD });
+    let call = client.post("/api/v1/auth/register").json(body);
+    assert!(call.send().await.expect(403).json()["detail"].is_string());
+
+    run(&gateway, &["user", "approve", "ann@example.com"]);
+    login(&client, "ann@example.com").await;
+    assert!(
+        !gateway
+            .command(&["user", "approve", "ann@example.com"])
+            .status
+            .success()
+    );
+    let code = invited(&gateway, &[]);
+    registers(&gateway, "cat@example.com", Some(&code))
+        .await
+        .expect(201);
+}
+
+#[tokio::test]
+async fn where_registration_is_closed_no_invitation_opens_it() {
+    let upstream = Upstream::echo().await;
+    let config = config(&upstream).toml("[accounts]\nregistration = \"closed\"");
+    let gateway = config.start().await;
+    let code = invited(&gateway, &[]);
+    let refused = registers(&gateway, "ann@example.com", Some(&code)).await;
+    assert_eq!(refused.expect(403).json()["code"], "registration_closed");
+}

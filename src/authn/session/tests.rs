@@ -48,6 +48,7 @@ impl World {
             password: PlainPassword::parse(String::from("correct horse")).unwrap(),
             username: None,
             name: None,
+            invitation: None,
         };
         let ann = accounts.register(new, &origin()).await.unwrap();
         let ring = KeyRing::new(vec![key("a", material(Algorithm::Hs256), KeyUse::Sign)]);

@@ -191,6 +191,7 @@ pub(super) async fn the_schemes_of_passwords_are_those_in_use(store: &Store) {
         let account = account(email);
         let create = CreateAccount {
             password: hash(text),
+            invitation: None,
             entry: entry(Event::Imported, account.id),
             account: account.clone(),
         };

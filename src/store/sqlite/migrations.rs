@@ -28,6 +28,7 @@ fn migrator() -> Migrator {
         migration(1, "accounts", include_str!("0001_accounts.sql")),
         migration(2, "moving in", include_str!("0002_moving_in.sql")),
         migration(3, "machines", include_str!("0003_machines.sql")),
+        migration(4, "invitations", include_str!("0004_invitations.sql")),
     ]);
     migrator.set_ignore_missing(true);
     migrator

@@ -63,6 +63,7 @@ fn account(email: &str) -> CreateAccount {
             updated_at: at,
         },
         password: PasswordHash::from_phc(String::from("x")),
+        invitation: None,
         entry: Entry {
             event: Event::Registered,
             account: id,
