@@ -38,7 +38,8 @@ fn said(output: &Output) -> String {
 
 #[track_caller]
 fn report(output: &Output) -> Value {
-    let answer: Value = serde_json::from_slice(&output.stdout).expect(&said(output));
+    let answer: Value =
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", said(output)));
     answer["imported"].clone()
 }
 
@@ -103,7 +104,8 @@ async fn what_an_account_had_it_keeps() {
     assert!(said(&output).contains("password $2b$05: 1\npassword none: 1"));
     let show = |user: &str| -> Value {
         let output = gateway.command(&["user", "show", user, "--json"]);
-        let answer: Value = serde_json::from_slice(&output.stdout).expect(&said(&output));
+        let answer: Value =
+            serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", said(&output)));
         answer["user"].clone()
     };
     let ann = show("ann");
