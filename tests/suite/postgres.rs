@@ -127,10 +127,20 @@ async fn while_postgres_is_away_tokens_work_and_what_needs_it_is_told_to_come_ba
     .await;
 
     server.resume();
-    within("the server is found again", async {
-        while refresh(&gateway, text(&ann, "refresh_token")).await.status != 200 {}
+    within("readyz says that it is well again", async {
+        while gateway
+            .admin()
+            .get("/readyz")
+            .send()
+            .await
+            .text()
+            .contains("degraded")
+        {}
     })
     .await;
+    refresh(&gateway, text(&ann, "refresh_token"))
+        .await
+        .expect(200);
     login(&gateway.https(), "ann@example.com").await;
 }
 

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::accounts::{PASSWORD, app, login, register, text};
 use super::harness::process::Process;
-use super::harness::{Gateway, within};
+use super::harness::{Config, Gateway, Upstream, within};
 
 /// Holds the database's only write lock, as a backup tool gone wrong does, until it is killed.
 async fn hold_lock(gateway: &Gateway) -> Process {
@@ -28,7 +28,10 @@ async fn hold_lock(gateway: &Gateway) -> Process {
 
 #[tokio::test]
 async fn while_the_database_takes_no_writes_tokens_work_and_logins_are_told_to_come_back() {
-    let (_upstream, gateway) = app().await;
+    let upstream = Upstream::echo().await;
+    let config = Config::new().app(&upstream);
+    let config = config.toml("[accounts]\ndatabase = \"sqlite:accounts.db\"");
+    let gateway = config.start().await;
     let ann = register(&gateway.https(), "ann@example.com").await;
     let lock = hold_lock(&gateway).await;
     let began = Instant::now();
@@ -89,8 +92,8 @@ async fn while_the_database_takes_no_writes_tokens_work_and_logins_are_told_to_c
 pub async fn a_second_gateway_on_the_same_database_hears_of_a_logout() {
     let (_upstream, one) = app().await;
     let folder = tempfile::tempdir().unwrap();
-    let upstream = super::harness::Upstream::echo().await;
-    let config = super::harness::Config::new().app(&upstream).sharing(&one);
+    let upstream = Upstream::echo().await;
+    let config = Config::new().app(&upstream).sharing(&one);
     let two = config.start_in(folder).await;
     let ann = register(&one.https(), "ann@example.com").await;
     let token = text(&ann, "access_token");
