@@ -277,7 +277,9 @@ async fn a_failed_login_does_not_tell_who_was_imported() {
     let lines: Vec<String> = lines.iter().map(Value::to_string).collect();
     let output = import(&gateway, ("users.jsonl", &lines.join("\n")), &[]);
     assert!(output.status.success(), "{}", said(&output));
-    let least = bcrypt_takes(11);
+    // A quarter of what those of cost 11 take, and many times what our own take here: a loaded
+    // machine may slow this measurement down, and not the gateway's.
+    let least = bcrypt_takes(9);
     // The gateway notices within a second that dearer passwords have moved in.
     within("failures take longer", async {
         while shortest(&gateway, "nobody@example.com").await.0 < least {}
