@@ -10,6 +10,7 @@ mod failing;
 mod hasher;
 mod import;
 mod invitation;
+mod lag;
 mod login;
 mod name;
 mod operations;
@@ -26,11 +27,11 @@ mod sessions;
 mod tests;
 mod user;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Notify};
 use tokio::time::MissedTickBehavior;
 
 pub use api_key::{
@@ -48,6 +49,7 @@ pub use import::{Arrival, ImportError, ImportMode, ImportedAccount};
 pub use invitation::{
     Invitation, InvitationCode, InvitationDigest, NewInvitation, NotAnInvitation,
 };
+pub use lag::LagFigures;
 pub use login::{ChangePasswordError, CheckError, PasswordChange};
 pub use name::{DisplayName, LoginName, NameError, Username};
 pub use operations::OperateError;
@@ -86,9 +88,19 @@ pub struct Settings {
     pub key_prefix: KeyPrefix,
 }
 
+/// Whether what is read anew says how late it is heard of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum News {
+    /// It was there before this process.
+    Old,
+    Measured,
+}
+
 /// The accounts. Clones share everything.
 #[derive(Clone)]
 pub struct Accounts(Arc<Shared>);
+
+type Announce = Box<dyn Fn() + Send + Sync>;
 
 struct Shared {
     store: Store,
@@ -96,6 +108,11 @@ struct Shared {
     revocations: Revocations,
     /// Up to where the table of revocations was read.
     place: Mutex<Place>,
+    lags: lag::Lags,
+    /// Somebody says that there is something new to be read.
+    woken: Notify,
+    /// Tells other nodes that there is something new to be read.
+    announce: OnceLock<Announce>,
     refresh_ring: Ring,
     device_ring: Ring,
     key_form: KeyForm,
@@ -120,6 +137,9 @@ impl Accounts {
             hasher: Hasher::start(&settings.hashing).map_err(OpenError::Threads)?,
             revocations: Revocations::new(clock.clone()),
             place: Mutex::default(),
+            lags: lag::Lags::default(),
+            woken: Notify::new(),
+            announce: OnceLock::new(),
             refresh_ring: Ring::load(&store, "refresh", now).await?,
             device_ring: Ring::load(&store, "device", now).await?,
             key_form: KeyForm::new(
@@ -134,25 +154,28 @@ impl Accounts {
             clock,
             failing: FailureTime::default(),
         }));
-        accounts.catch_up().await?;
+        accounts.catch_up(News::Old).await?;
         Ok(accounts)
     }
 
     /// Follows what other processes change in the database and clears away what has expired, for
     /// ever: to be spawned once on the `control` runtime of a running gateway.
     pub async fn follow(self) {
+        // Apart: news must not wait for a database that hangs as it writes.
+        tokio::join!(self.read_news(), self.keep_house());
+    }
+
+    /// Reads what was revoked, twice a second and when somebody says that there is something.
+    async fn read_news(&self) {
         let mut ticks = tokio::time::interval(FOLLOW);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let (mut sweep_at, mut write_at) = (Duration::ZERO, Duration::ZERO);
         let mut is_away = false;
         loop {
-            ticks.tick().await;
-            if let Err(error) = self.write_uses().await
-                && !is_away
-            {
-                tracing::warn!(%error, "the last use of sessions cannot be written");
+            tokio::select! {
+                _ = ticks.tick() => {}
+                () = self.0.woken.notified() => {}
             }
-            is_away = match (self.catch_up().await, is_away) {
+            is_away = match (self.catch_up(News::Measured).await, is_away) {
                 (Ok(()), true) => {
                     tracing::info!("revocations can be read again");
                     false
@@ -164,11 +187,30 @@ impl Accounts {
                     true
                 }
             };
+        }
+    }
+
+    /// Writes what has gathered, and clears away what has expired.
+    async fn keep_house(&self) {
+        let mut ticks = tokio::time::interval(FOLLOW);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let (mut sweep_at, mut write_at) = (Duration::ZERO, Duration::ZERO);
+        let mut is_away = false;
+        loop {
+            ticks.tick().await;
+            is_away = match (self.write_uses().await, is_away) {
+                (Ok(_), _) => false,
+                (Err(_), true) => true,
+                (Err(error), false) => {
+                    tracing::warn!(%error, "the last use of sessions cannot be written");
+                    true
+                }
+            };
             if self.0.clock.steady() >= write_at {
                 write_at = self.0.clock.steady() + WRITE_USES;
                 self.write_key_uses().await;
             }
-            // A database that is away was told of above.
+            // A database that is away is told of by `read_news`.
             drop(self.calibrate().await);
             if self.0.clock.steady() >= sweep_at {
                 sweep_at = self.0.clock.steady() + SWEEP;
@@ -219,10 +261,36 @@ impl Accounts {
         self.0.store.writes_fail()
     }
 
+    /// Has the database read now rather than at the next turn.
+    pub fn wake(&self) {
+        self.0.woken.notify_one();
+    }
+
+    /// From now on `announce` is called, on the control runtime, whenever something was revoked
+    /// here; only the first call counts.
+    pub fn announce_by(&self, announce: impl Fn() + Send + Sync + 'static) {
+        // An error: somebody did before.
+        drop(self.0.announce.set(Box::new(announce)));
+    }
+
+    /// How late this node heard of what others revoked.
+    pub fn revocation_lags(&self) -> LagFigures {
+        self.0.lags.figures()
+    }
+
     /// Reads what was revoked since the last time.
-    async fn catch_up(&self) -> Result<(), StoreError> {
+    async fn catch_up(&self, measure: News) -> Result<(), StoreError> {
         let mut place = self.0.place.lock().await;
         let news = self.0.store.revocations(&place).await?;
+        if measure == News::Measured {
+            for ((revocation, _), age) in news.revocations.iter().zip(&news.ages) {
+                if let Some(age) = age
+                    && !self.0.revocations.knows(revocation)
+                {
+                    self.0.lags.record(*age);
+                }
+            }
+        }
         let now = self.now();
         let in_force = news
             .revocations
@@ -281,7 +349,11 @@ impl Accounts {
             Revocation::Subject { .. } => false,
         };
         let sessions = revoked.iter().filter(is_session).count();
+        let is_news = !revoked.is_empty();
         self.0.revocations.add(revoked);
+        if let Some(announce) = self.0.announce.get().filter(|_| is_news) {
+            announce();
+        }
         u64::try_from(sessions).unwrap_or(u64::MAX)
     }
 

@@ -32,6 +32,7 @@ mod suite {
     mod logs;
     mod machines;
     mod moving_in;
+    mod nodes;
     mod odd_exchanges;
     mod operation;
     mod operators;

@@ -110,6 +110,12 @@ impl Revocations {
             .max()
     }
 
+    /// Whether this is in force already.
+    pub(crate) fn knows(&self, revocation: &Revocation) -> bool {
+        let view = self.0.view.load();
+        view.recent.has(revocation) || view.settled.has(revocation)
+    }
+
     /// How long ago the database was last read.
     pub fn staleness(&self) -> Duration {
         let heard = Duration::from_millis(self.0.heard.load(Ordering::Relaxed));

@@ -54,8 +54,16 @@ fn expose_accounts(services: &Services, out: &mut Exposition) {
     out.family("portcullis_revocations", Kind::Gauge, help);
     out.sample(&[], revocations.len());
     let help = "Since when the database has not been heard of, in seconds.";
-    out.family("portcullis_revocation_lag_seconds", Kind::Gauge, help);
+    out.family("portcullis_revocation_news_age_seconds", Kind::Gauge, help);
     out.sample(&[], revocations.staleness().as_secs_f64());
+    let lags = services.accounts.revocation_lags();
+    let help = "From a revocation on another node until this one refused what it concerns.";
+    out.family("portcullis_revocation_lag_seconds", Kind::Histogram, help);
+    for (bound, count) in lags.buckets {
+        out.suffixed("_bucket", &[("le", bound)], count);
+    }
+    out.suffixed("_sum", &[], lags.sum_seconds);
+    out.suffixed("_count", &[], lags.count);
 }
 
 fn expose_streams(streams: &Streams, out: &mut Exposition) {

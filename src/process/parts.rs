@@ -62,6 +62,9 @@ impl Parts {
             control,
         };
         tokio::spawn(services.accounts.clone().follow());
+        if let Some(redis) = &redis {
+            push_news(redis, &services);
+        }
         let snapshot = snapshot(config, &services);
         Ok(Self {
             health: watched(&services, redis),
@@ -83,6 +86,23 @@ impl Parts {
         let snapshot = snapshot(config, &self.services);
         self.current.store(Arc::new(snapshot));
     }
+}
+
+/// What is revoked here is announced to the other nodes, and what they announce is read at once.
+/// Redis carries no news itself: the database has them, and is read now and then anyhow.
+fn push_news(redis: &Redis, services: &Services) {
+    let (announcing, control) = (redis.clone(), services.control.clone());
+    services.accounts.announce_by(move || {
+        let redis = announcing.clone();
+        control.spawn(async move { redis.announce().await });
+    });
+    let (redis, accounts) = (redis.clone(), services.accounts.clone());
+    tokio::spawn(async move {
+        loop {
+            redis.announced().await;
+            accounts.wake();
+        }
+    });
 }
 
 /// TLS with the certificates of the configuration.

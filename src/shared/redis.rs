@@ -1,5 +1,6 @@
 //! One connection to Redis, behind a circuit: when Redis is away nobody waits for it.
 
+use std::convert::Infallible;
 use std::fmt;
 use std::num::NonZeroU32;
 use std::sync::{Arc, LazyLock};
@@ -8,8 +9,8 @@ use std::time::Duration;
 use arc_swap::ArcSwapOption;
 use redis::aio::MultiplexedConnection;
 use redis::{
-    AsyncConnectionConfig, Client, ConnectionAddr, FromRedisValue, IntoConnectionInfo as _, Script,
-    ScriptInvocation,
+    AsyncConnectionConfig, Client, ConnectionAddr, FromRedisValue, IntoConnectionInfo as _,
+    ProtocolVersion, PushInfo, PushKind, Script, ScriptInvocation,
 };
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, watch};
@@ -89,6 +90,8 @@ struct Circuit {
     link: ArcSwapOption<MultiplexedConnection>,
     opened: Notify,
     seen: watch::Sender<Seen>,
+    /// Another node has announced something, or may have while nobody listened.
+    news: Arc<Notify>,
 }
 
 /// What is known of Redis.
@@ -125,6 +128,8 @@ impl RedisSettings {
             let text = std::str::from_utf8(password.expose());
             server = server.set_password(text.map_err(|_| InvalidRedis::Password)?);
         }
+        // RESP3 (Redis 6): what is published comes over the connection that is there anyhow.
+        server = server.set_protocol(ProtocolVersion::RESP3);
         info = info.set_redis_settings(server.set_skip_set_lib_name());
         Client::open(info).map_err(InvalidRedis::Url)
     }
@@ -155,6 +160,7 @@ impl Redis {
             link: ArcSwapOption::empty(),
             opened: Notify::new(),
             seen: watch::Sender::new(seen),
+            news: Arc::default(),
         });
         control.spawn(tend(Arc::clone(&circuit)));
         Ok(Self(circuit))
@@ -190,6 +196,28 @@ impl Redis {
 
     pub(crate) fn nodes(&self) -> NonZeroU32 {
         self.0.settings.nodes
+    }
+
+    /// Tells the other nodes that there is something new in the database. A message that is lost
+    /// costs nothing but time: they look now and then.
+    pub async fn announce(&self) {
+        let Some(link) = self.0.link.load_full() else {
+            return;
+        };
+        let mut connection = MultiplexedConnection::clone(&link);
+        let mut command = redis::cmd("PUBLISH");
+        command.arg(self.0.channel()).arg("");
+        let published = command.query_async::<()>(&mut connection);
+        match timeout(self.0.settings.response_timeout, published).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "redis tells other nodes nothing"),
+            Err(_elapsed) => tracing::debug!("redis was too slow to tell other nodes"),
+        }
+    }
+
+    /// Waits until another node has announced something, or may have while Redis was away.
+    pub async fn announced(&self) {
+        self.0.news.notified().await;
     }
 
     /// Runs a script. While the circuit is open this answers at once; else within the response
@@ -236,6 +264,7 @@ impl Circuit {
     fn close(&self, link: MultiplexedConnection) {
         self.link.store(Some(Arc::new(link)));
         tracing::info!("redis answers: limits are shared again");
+        self.news.notify_one();
         self.seen.send_replace(Seen {
             health: Health::Shared,
             answered: true,
@@ -261,15 +290,26 @@ impl Circuit {
     /// Connects and writes once.
     async fn connect(&self) -> Result<MultiplexedConnection, String> {
         // The wait for an answer is bounded in `invoke`, for all commands of a script together.
+        let news = Arc::clone(&self.news);
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(None)
-            .set_response_timeout(None);
+            .set_response_timeout(None)
+            .set_push_sender(move |push: PushInfo| {
+                if push.kind == PushKind::Message {
+                    news.notify_one();
+                }
+                Ok::<(), Infallible>(())
+            });
         let attempt = async {
             let connecting = self
                 .client
                 .get_multiplexed_async_connection_with_config(&config);
             let mut link = connecting.await?;
             self.probe().invoke_async::<u32>(&mut link).await?;
+            // A user who may not: the counters are shared all the same.
+            if let Err(error) = link.subscribe(self.channel()).await {
+                tracing::warn!(%error, "redis does not tell what other nodes announce");
+            }
             Ok(link)
         };
         match timeout(self.settings.connect_timeout, attempt).await {
@@ -277,6 +317,10 @@ impl Circuit {
             Ok(Err(error)) => Err(redis::RedisError::to_string(&error)),
             Err(_elapsed) => Err(String::from("no connection in time")),
         }
+    }
+
+    fn channel(&self) -> String {
+        format!("{}:news", self.settings.prefix)
     }
 
     fn probe(&self) -> ScriptInvocation<'static> {
@@ -310,5 +354,36 @@ async fn tend(circuit: Arc<Circuit>) {
 impl fmt::Debug for Redis {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Redis").field(&self.health()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::shared::test_redis::{TestRedis, becomes_shared};
+
+    /// What a loaded machine needs at most.
+    const BOUND: Duration = Duration::from_secs(30);
+
+    #[tokio::test]
+    async fn what_one_node_announces_reaches_the_others_also_after_an_outage() {
+        let mut server = TestRedis::start().await;
+        let (one, two) = (server.connect().await, server.connect().await);
+        // A node that has just connected may have missed something.
+        timeout(BOUND, two.announced()).await.unwrap();
+        for _ in 0..2 {
+            one.announce().await;
+            timeout(BOUND, two.announced()).await.unwrap();
+            server.kill();
+            two.health_becomes(|health| matches!(health, Health::Away { .. }))
+                .await;
+            one.health_becomes(|health| matches!(health, Health::Away { .. }))
+                .await;
+            one.announce().await;
+            server.restart();
+            becomes_shared(&one).await;
+            becomes_shared(&two).await;
+            timeout(BOUND, two.announced()).await.unwrap();
+        }
     }
 }

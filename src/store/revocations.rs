@@ -1,6 +1,7 @@
 //! Revocations in the database, and the end of what has expired.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use super::sql::{Connection, Query, Row, query};
 use super::{Change, Store, rows};
@@ -13,6 +14,8 @@ use crate::store::change::{Revoked, Sweep};
 #[derive(Clone, Debug, Default)]
 pub struct RevocationNews {
     pub revocations: Revoked,
+    /// How long ago each of them was made, by the database's clock; `None`: it was not noted.
+    pub ages: Vec<Option<Duration>>,
     pub place: Place,
 }
 
@@ -30,6 +33,7 @@ impl Store {
     pub async fn revocations(&self, place: &Place) -> Result<RevocationNews, StoreError> {
         let mut news = RevocationNews {
             revocations: Revoked::new(),
+            ages: Vec::new(),
             place: Place {
                 from: place.from,
                 seen: BTreeSet::new(),
@@ -51,6 +55,7 @@ impl Store {
             }
             if !place.seen.contains(&id) {
                 news.revocations.push(revocation(&row)?);
+                news.ages.push(age(&row)?);
             }
         }
         Ok(news)
@@ -61,7 +66,8 @@ impl Store {
             // One writer at a time: an id that is seen has no lower one still to come.
             Self::Sqlite(_) => query(
                 "SELECT id, id AS position, id + 1 AS next, \
-                 session_id, subject, issued_until, expires_at \
+                 session_id, subject, issued_until, expires_at, revoked_at, \
+                 CAST(unixepoch('subsec') * 1000 AS INTEGER) AS read_at \
                  FROM revocations WHERE id >= $1 ORDER BY id",
             ),
             // Ids are committed out of order, so the place is a number of a transaction: of the
@@ -69,7 +75,8 @@ impl Store {
             // number or a higher one; what was read from there on is read again and known.
             Self::Postgres(_) => query(
                 "SELECT r.id, r.transaction_id AS position, s.next, \
-                 r.session_id, r.subject, r.issued_until, r.expires_at \
+                 r.session_id, r.subject, r.issued_until, r.expires_at, r.revoked_at, \
+                 (extract(epoch FROM clock_timestamp()) * 1000)::bigint AS read_at \
                  FROM (SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS next) s \
                  LEFT JOIN revocations r ON r.transaction_id >= $1 ORDER BY r.id",
             ),
@@ -90,6 +97,12 @@ fn revocation(row: &Row) -> Result<(Revocation, Timestamp), StoreError> {
     Ok((revocation, forget_at))
 }
 
+fn age(row: &Row) -> Result<Option<Duration>, StoreError> {
+    let revoked_at: Option<i64> = row.try_get("revoked_at")?;
+    let read_at = Timestamp::from_millis(row.try_get("read_at")?);
+    Ok(revoked_at.map(|at| read_at.since(Timestamp::from_millis(at))))
+}
+
 /// Adds a revocation to the transaction of the change that it belongs to.
 pub(super) async fn write(
     connection: &mut Connection<'_>,
@@ -100,10 +113,16 @@ pub(super) async fn write(
         Revocation::Session(session) => (Some(session.to_string()), None, None),
         Revocation::Subject { subject, until } => (None, Some(subject), Some(until.millis())),
     };
-    query(
-        "INSERT INTO revocations (session_id, subject, issued_until, expires_at) \
-         VALUES ($1, $2, $3, $4)",
-    )
+    query(match connection {
+        Connection::Sqlite(_) => {
+            "INSERT INTO revocations (session_id, subject, issued_until, expires_at, revoked_at) \
+             VALUES ($1, $2, $3, $4, CAST(unixepoch('subsec') * 1000 AS INTEGER))"
+        }
+        Connection::Postgres(_) => {
+            "INSERT INTO revocations (session_id, subject, issued_until, expires_at, revoked_at) \
+             VALUES ($1, $2, $3, $4, (extract(epoch FROM clock_timestamp()) * 1000)::bigint)"
+        }
+    })
     .bind(session)
     .bind(subject)
     .bind(until)

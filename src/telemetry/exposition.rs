@@ -35,7 +35,7 @@ impl Exposition {
     }
 
     /// As [`Self::sample`], for a histogram's `_bucket`, `_sum` and `_count`.
-    pub(super) fn suffixed(&mut self, suffix: &str, labels: &[(&str, &str)], value: impl Display) {
+    pub fn suffixed(&mut self, suffix: &str, labels: &[(&str, &str)], value: impl Display) {
         let family = self.family;
         self.written(format_args!("{family}{suffix}"));
         for (place, (name, text)) in labels.iter().enumerate() {

@@ -105,7 +105,7 @@ async fn while_the_database_is_away_the_revocations_grow_stale_and_the_answer_is
     world.ann().await;
     world.accounts.close().await;
     world.clock.advance(Duration::from_secs(60));
-    assert!(world.accounts.catch_up().await.is_err());
+    assert!(world.accounts.catch_up(News::Old).await.is_err());
     assert_eq!(
         world.accounts.revocations().staleness(),
         Duration::from_secs(60)

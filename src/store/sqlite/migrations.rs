@@ -29,6 +29,7 @@ fn migrator() -> Migrator {
         migration(2, "moving in", include_str!("0002_moving_in.sql")),
         migration(3, "machines", include_str!("0003_machines.sql")),
         migration(4, "invitations", include_str!("0004_invitations.sql")),
+        migration(5, "lag", include_str!("0005_lag.sql")),
     ]);
     migrator.set_ignore_missing(true);
     migrator

@@ -1,0 +1,238 @@
+//! Several nodes over one database and one Redis: what is done on one is seen on the others.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use super::accounts::{PASSWORD, is_believed, login, refresh, register, text};
+use super::harness::postgres::{Stop, TestServer};
+use super::harness::redis::Redis;
+use super::harness::websocket::CLOSE;
+use super::harness::{Config, Gateway, Upstream, within};
+use super::operators::user;
+use super::websockets::ask;
+
+/// How late a node may hear of a revocation.
+const BOUND: Duration = Duration::from_secs(2);
+
+/// Three nodes, over one PostgreSQL unless a test runs them on it already.
+struct Nodes {
+    nodes: [Gateway; 3],
+    redis: Redis,
+    _upstream: Upstream,
+}
+
+async fn nodes() -> Nodes {
+    let (upstream, redis) = (Upstream::websocket_echo().await, Redis::start().await);
+    let config = || {
+        let redis = format!("[redis]\nurl = {:?}\nnodes = 3", redis.url());
+        Config::new().app(&upstream).toml(&redis)
+    };
+    let server = TestServer::shared();
+    let first = config().postgres(&server);
+    let one = first
+        .toml("[server]\nadmin_socket = \"admin.sock\"")
+        .start()
+        .await;
+    let two = config().sharing(&one);
+    let two = two
+        .toml("[server]\nadmin_socket = \"admin.sock\"")
+        .start()
+        .await;
+    let three = config().sharing(&one).start().await;
+    Nodes {
+        nodes: [one, two, three],
+        redis,
+        _upstream: upstream,
+    }
+}
+
+/// Whether a node takes the token: the upstream answers 426 to what is no WebSocket.
+async fn takes(node: &Gateway, token: &str) -> bool {
+    let call = node.https().get("/private").bearer(token);
+    let status = call.send().await.status.as_u16();
+    assert!(matches!(status, 426 | 401), "{status}");
+    status == 426
+}
+
+/// Every node refuses the token within the bound.
+async fn refused_everywhere(nodes: &[Gateway], token: &str) {
+    let since = Instant::now();
+    for node in nodes {
+        within("the node hears of it", async {
+            while takes(node, token).await {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+    }
+    assert!(since.elapsed() < BOUND, "{:?}", since.elapsed());
+}
+
+async fn logout(node: &Gateway, token: &str) {
+    let call = node.https().post("/auth/v1/logout").bearer(token);
+    assert!(call.send().await.status.is_success());
+}
+
+#[tokio::test]
+async fn what_is_revoked_on_one_node_is_refused_by_all_within_two_seconds() {
+    let Nodes {
+        nodes,
+        redis,
+        _upstream,
+    } = nodes().await;
+    let [one, two, three] = &nodes;
+    let ann = register(&one.https(), "ann@example.com").await;
+    let id = text(&ann["user"], "email").to_owned();
+    for node in &nodes {
+        assert!(takes(node, text(&ann, "access_token")).await);
+    }
+
+    // A logout on the first, with a stream open on the third.
+    let bearer = format!("Bearer {}", text(&ann, "access_token"));
+    let headers = [("authorization", bearer.as_str())];
+    let (_, _, socket) = ask(&three.https(), "/ws", &headers).await;
+    let mut socket = socket.unwrap();
+    socket.send_text("hello").await;
+    assert_eq!(socket.receive_text().await, "hello");
+    logout(one, text(&ann, "access_token")).await;
+    let since = Instant::now();
+    refused_everywhere(&nodes, text(&ann, "access_token")).await;
+    assert_eq!(
+        socket.receive().await.map(|frame| frame.opcode),
+        Some(CLOSE)
+    );
+    assert!(
+        since.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        since.elapsed()
+    );
+
+    // A new password on the second.
+    let (session, other) = (
+        login(&one.https(), &id).await,
+        login(&three.https(), &id).await,
+    );
+    let change = json!({ "current_password": PASSWORD, "new_password": PASSWORD.to_uppercase() });
+    let call = two.https().post("/auth/v1/password").json(change);
+    call.bearer(text(&session, "access_token"))
+        .send()
+        .await
+        .expect(200);
+    refused_everywhere(&nodes, text(&other, "access_token")).await;
+
+    // A lost role and a ban, by an operator at the second.
+    let bob = register(&two.https(), "bob@example.com").await;
+    user(two, &["role", "bob@example.com"]);
+    refused_everywhere(&nodes, text(&bob, "access_token")).await;
+    let bob = login(&one.https(), "bob@example.com").await;
+    user(two, &["disable", "bob@example.com"]);
+    refused_everywhere(&nodes, text(&bob, "access_token")).await;
+
+    // Without Redis, through the database.
+    redis.kill().await;
+    let cat = register(&one.https(), "cat@example.com").await;
+    assert!(takes(three, text(&cat, "access_token")).await);
+    logout(two, text(&cat, "access_token")).await;
+    refused_everywhere(&nodes, text(&cat, "access_token")).await;
+
+    // The nodes have measured it.
+    for node in &nodes {
+        let metrics = node.admin().get("/metrics").send().await.text();
+        let figure = |name: &str| {
+            let name = format!("portcullis_revocation_lag_seconds_{name} ");
+            let line = metrics.lines().find_map(|line| line.strip_prefix(&name));
+            line.unwrap_or_else(|| panic!("{name}\n{metrics}"))
+                .to_owned()
+        };
+        assert_ne!(figure("count"), "0");
+        assert_eq!(figure("count"), figure("bucket{le=\"2\"}"));
+    }
+}
+
+#[tokio::test]
+async fn of_refreshes_on_several_nodes_at_once_one_rotates() {
+    let Nodes {
+        nodes,
+        redis: _redis,
+        _upstream,
+    } = nodes().await;
+    let ann = register(&nodes[0].https(), "ann@example.com").await;
+    let token = text(&ann, "refresh_token");
+    let [one, two, three] = &nodes;
+    let answers = tokio::join!(
+        refresh(one, token),
+        refresh(two, token),
+        refresh(three, token)
+    );
+    let successors: Vec<_> = [answers.0, answers.1, answers.2]
+        .into_iter()
+        .map(|answer| text(&answer.expect(200).json(), "refresh_token").to_owned())
+        .collect();
+    assert!(
+        successors.iter().all(|s| *s == successors[0]),
+        "one successor for all"
+    );
+    // The second generation, then the first again on another node: somebody has a copy.
+    let next = refresh(two, &successors[0]).await.expect(200).json();
+    refresh(three, token).await.expect(401);
+    refresh(one, text(&next, "refresh_token")).await.expect(401);
+    refused_everywhere(&nodes, text(&next, "access_token")).await;
+}
+
+#[tokio::test]
+async fn a_node_knows_what_was_revoked_before_it_is_ready() {
+    let upstream = Upstream::echo().await;
+    let one = Config::new().app(&upstream).start().await;
+    let ann = register(&one.https(), "ann@example.com").await;
+    logout(&one, text(&ann, "access_token")).await;
+    let two = Config::new().app(&upstream).sharing(&one).start().await;
+    let call = two
+        .https()
+        .get("/private")
+        .bearer(text(&ann, "access_token"));
+    call.send().await.expect(401);
+}
+
+#[tokio::test]
+async fn without_news_of_revocations_nobody_is_believed_after_a_while() {
+    let server = Arc::new(TestServer::start(&[]));
+    let upstream = Upstream::echo().await;
+    let config = Config::new().app(&upstream).postgres(&server);
+    let gateway = config
+        .toml("[tokens]\nmax_staleness = \"4s\"")
+        .start()
+        .await;
+    let ann = register(&gateway.https(), "ann@example.com").await;
+    server.stop(Stop::Crash);
+    let away = Instant::now();
+    let token = text(&ann, "access_token");
+    assert!(
+        is_believed(&gateway, token).await,
+        "for a while everybody is"
+    );
+    let call = || gateway.https().get("/private").bearer(token);
+    within("nobody is", async {
+        while call().send().await.status != 503 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    let took = away.elapsed();
+    assert!((3..8).contains(&took.as_secs()), "{took:?}");
+    let answer = call().send().await.expect(503);
+    assert!(
+        answer.header("retry-after").is_some(),
+        "{:?}",
+        answer.headers
+    );
+    gateway.https().get("/public/x").send().await.expect(200);
+    server.resume();
+    within("the token is good again", async {
+        while call().send().await.status != 200 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+}
