@@ -167,7 +167,12 @@ impl Store {
 
     /// Why the last change could not be stored, until one can.
     pub fn writes_fail(&self) -> Option<String> {
-        self.writing().failing()
+        match self {
+            Self::Postgres(postgres) if postgres.is_away() => {
+                Some(String::from("the PostgreSQL server is away"))
+            }
+            Self::Postgres(_) | Self::Sqlite(_) => self.writing().failing(),
+        }
     }
 
     fn writing(&self) -> &Writing {

@@ -67,6 +67,11 @@ impl PostgresStore {
         })
     }
 
+    /// Whether no connection could be had lately.
+    pub(super) fn is_away(&self) -> bool {
+        self.away.load(Ordering::Relaxed)
+    }
+
     pub(super) fn writing(&self) -> &Writing {
         &self.writing
     }
@@ -78,7 +83,7 @@ impl PostgresStore {
 
     /// A connection that has just answered.
     pub(super) async fn reader(&self) -> Result<Held, StoreError> {
-        if self.away.load(Ordering::Relaxed) {
+        if self.is_away() {
             return Err(StoreError::from(sqlx::Error::PoolTimedOut));
         }
         let acquired = tokio::time::timeout(self.connect_bound, self.acquire()).await;
@@ -120,6 +125,8 @@ impl PostgresStore {
                 }
             }
             store.away.store(false, Ordering::Relaxed);
+            // A change that timed out did so for want of the server.
+            store.writing.note(&Ok(()));
             tracing::info!("the PostgreSQL server answers again");
         });
     }

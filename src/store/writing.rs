@@ -25,7 +25,7 @@ impl Writing {
                     tracing::info!("changes can be stored again");
                 }
             }
-            Err(error @ (StoreError::TimedOut | StoreError::Away(_) | StoreError::Database(_))) => {
+            Err(error @ (StoreError::TimedOut | StoreError::Database(_))) => {
                 let why = match error.source() {
                     Some(cause) => format!("{error}: {cause}"),
                     None => error.to_string(),
@@ -35,6 +35,8 @@ impl Writing {
                     tracing::error!(why, "changes cannot be stored");
                 }
             }
+            // A server that is away is away for reads too, and is seen to come back by itself.
+            Err(StoreError::Away(_)) => {}
             // Too many at a time, a gateway that ends, a row that cannot be read: the database is
             // well.
             Err(StoreError::Busy | StoreError::Closed | StoreError::Unreadable(_)) => {}
