@@ -3,6 +3,7 @@
 use super::accounts::PASSWORD;
 use super::cookies::{COOKIE, app};
 use super::harness::browser::Browser;
+use super::harness::within;
 
 #[tokio::test]
 async fn a_person_logs_in_by_the_form_and_out_again_in_a_real_browser() {
@@ -21,15 +22,25 @@ async fn a_person_logs_in_by_the_form_and_out_again_in_a_real_browser() {
         .await;
     browser.type_into("[name=password]", "wrong").await;
     browser.click("#login button").await;
-    let page = browser.source().await;
-    assert!(page.contains("Invalid login name or password"), "{page}");
+    // A click returns before the page that it leads to is there.
+    within("the refusal is shown", async {
+        while !browser
+            .source()
+            .await
+            .contains("Invalid login name or password")
+        {}
+    })
+    .await;
     assert_eq!(browser.cookie(COOKIE).await, None);
 
     // The name stands there still, and so does where to go on to.
     browser.type_into("[name=password]", PASSWORD).await;
     browser.click("[name=remember]").await;
     browser.click("#login button").await;
-    assert_eq!(browser.url().await, format!("{site}/app/start?page=2"));
+    within("the page that was asked for is shown", async {
+        while browser.url().await != format!("{site}/app/start?page=2") {}
+    })
+    .await;
     let email = upstream.last().header("x-user-email");
     assert_eq!(email.as_deref(), Some("ann@example.com"));
     assert!(
@@ -60,7 +71,10 @@ async fn a_person_logs_in_by_the_form_and_out_again_in_a_real_browser() {
             .contains("signed in as ann@example.com")
     );
     browser.click("form[action='/auth/logout'] button").await;
-    assert_eq!(browser.cookie(COOKIE).await, None);
+    within("the session's cookie is gone", async {
+        while browser.cookie(COOKIE).await.is_some() {}
+    })
+    .await;
     browser.open(&format!("{site}/app/start")).await;
     assert!(browser.url().await.contains("/auth/login?"));
 }
