@@ -23,6 +23,7 @@ mod rules;
 mod service;
 mod session;
 mod sessions;
+mod signing_keys;
 #[cfg(test)]
 mod tests;
 mod user;

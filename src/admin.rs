@@ -9,6 +9,7 @@ pub mod import;
 pub mod invitations;
 pub mod machines;
 mod operation;
+pub mod signing_keys;
 mod socket;
 mod status;
 pub mod users;

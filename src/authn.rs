@@ -4,6 +4,7 @@ pub mod algorithm;
 pub mod api_key;
 pub mod cache;
 pub mod keys;
+pub mod managed;
 pub mod minter;
 pub mod rules;
 pub mod token;

@@ -27,6 +27,7 @@ use std::time::Duration;
 
 use crate::accounts::{Rules, Settings};
 use crate::authn::Tokens;
+use crate::authn::managed::ManagedSettings;
 use crate::clock::Clock;
 use crate::endpoints::{LOGIN_PAGE, Profile};
 use crate::inbound::Askers;
@@ -52,6 +53,8 @@ pub struct Config {
     /// The login page, when the profile is on that has one.
     pub login_page: Option<&'static str>,
     pub tokens: Tokens,
+    /// Keys that are to be had from the database.
+    pub managed: Option<ManagedSettings>,
     pub redis: Option<RedisSettings>,
     pub limits: Vec<RuleSpec>,
     pub lockout: LockoutSettings,
@@ -100,7 +103,10 @@ impl Config {
             root.wrong_with_help("server", "an https listener needs a certificate", help);
         }
         let logs = log::Logs::read(root.table("log"));
-        let mut tokens = tokens::read(&mut root);
+        let (mut tokens, managed) = match tokens::read(&mut root) {
+            Some(section) => (Some(section.tokens), section.managed),
+            None => (None, None),
+        };
         let longest_token = tokens.as_ref().map_or(Duration::ZERO, Tokens::longest_life);
         let accounts = accounts::read(&mut root, longest_token);
         if let Some(tokens) = &mut tokens {
@@ -131,6 +137,7 @@ impl Config {
             rules: accounts.rules,
             login_page: has_page.then_some(LOGIN_PAGE),
             tokens: tokens?,
+            managed,
             redis,
             limits,
             lockout,

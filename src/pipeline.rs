@@ -196,7 +196,7 @@ impl Gateway {
     ) -> Result<Authenticated, Rejection> {
         let outcome = self
             .authenticator
-            .authenticate(req, route, &snapshot.tokens)
+            .authenticate(req, route, &snapshot.tokens.load())
             .await;
         if outcome
             .as_ref()

@@ -1,6 +1,7 @@
 //! From a configuration file to a running gateway: starts every part, reloads, stops.
 
 mod figures;
+mod managed;
 mod parts;
 mod signals;
 
@@ -15,6 +16,7 @@ use tokio::runtime::Runtime;
 
 use crate::access::{AccessLogError, Recorder};
 use crate::admin::{AdminSocket, Phase, SocketError, SocketSettings, serve_status};
+use crate::authn::managed::ManagedError;
 use crate::clock::Clock;
 use crate::config::server::ServerSection;
 use crate::config::{Config, LoadError};
@@ -43,6 +45,8 @@ pub enum ProcessError {
     AccessLog(#[from] AccessLogError),
     #[error(transparent)]
     Accounts(#[from] OpenError),
+    #[error(transparent)]
+    Managed(#[from] ManagedError),
     #[error(transparent)]
     Redis(#[from] InvalidRedis),
     #[error(transparent)]
@@ -161,7 +165,7 @@ impl Process {
         tracing::info!(listeners = ?listening.listeners, "serving");
         serving(&listening);
         while signals.next().await == Order::Reload {
-            self.reload(&parts);
+            self.reload(&parts).await;
         }
         self.stop(&parts, running).await;
         watchdog.abort();
@@ -187,13 +191,17 @@ impl Process {
     }
 
     /// Reads the file again and swaps the snapshot. A file with mistakes changes nothing.
-    fn reload(&self, parts: &Parts) {
+    async fn reload(&self, parts: &Parts) {
         systemd::reloading();
         parts.access.reopen();
         let previous = parts.current.load_full();
-        match Config::load(&self.path, &self.clock, &previous.upstreams) {
-            Ok(config) => {
-                parts.adopt(config);
+        let loaded = Config::load(&self.path, &self.clock, &previous.upstreams);
+        let adopted = match loaded {
+            Ok(config) => parts.adopt(config).await.map_err(ProcessError::from),
+            Err(error) => Err(error.into()),
+        };
+        match adopted {
+            Ok(()) => {
                 self.metrics.count(Event::ReloadSucceeded);
                 tracing::info!("the configuration was read again");
                 systemd::status("serving");

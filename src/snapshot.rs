@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use http::Method;
 use tokio::runtime::Handle;
 
@@ -35,7 +36,8 @@ pub struct Services {
 /// One configuration, resolved. Never changed, only replaced.
 pub struct Snapshot {
     pub routes: RouteTable,
-    pub tokens: Arc<Tokens>,
+    /// Replaced by itself when a managed key comes or goes.
+    pub tokens: ArcSwap<Tokens>,
     pub limits: Arc<RuleSet>,
     pub trusted_proxies: TrustedProxies,
     /// Other proxies that may ask what we would decide; `None`: there is no such endpoint.
@@ -67,7 +69,7 @@ impl Services {
             limits: self.limits.clone(),
             clock: self.clock.clone(),
             rules: snapshot.limits.clone(),
-            tokens: snapshot.tokens.clone(),
+            tokens: snapshot.tokens.load_full(),
         }
     }
 }

@@ -15,6 +15,7 @@ mod ring_keys;
 mod rows;
 mod services;
 mod sessions;
+mod signing_keys;
 mod sql;
 mod sqlite;
 mod uses;
@@ -38,6 +39,9 @@ pub use change::{
 pub use copy::{Copied, CopyError, Copying, copy};
 pub use postgres::{Authorities, Encryption, NotAnAddress, PostgresAddress, PostgresSettings};
 pub use revocations::{Place, RevocationNews};
+pub use signing_keys::{
+    AddSigningKey, ForgetSigningKeys, OrderSigningKey, Pace, ResealSigningKey, SealedKey,
+};
 pub use uses::LiveSession;
 
 /// Which database, and how it is talked to.

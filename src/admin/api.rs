@@ -11,6 +11,7 @@ use crate::admin::connection::{Answer, answer};
 use crate::admin::invitations::InvitationCommand;
 use crate::admin::machines::MachineCommand;
 use crate::admin::operation::Operation;
+use crate::admin::signing_keys::SigningKeyCommand;
 use crate::admin::socket::Operator;
 use crate::admin::users::{UserCommand, UserError};
 
@@ -40,6 +41,7 @@ pub(super) async fn respond(
         UserCommand::PATH,
         MachineCommand::PATH,
         InvitationCommand::PATH,
+        SigningKeyCommand::PATH,
     ];
     if !paths.contains(&&*path) {
         return failure(StatusCode::NOT_FOUND, "not_found", "try POST /users");
@@ -60,6 +62,7 @@ pub(super) async fn respond(
     match &*path {
         MachineCommand::PATH => carry_out::<MachineCommand>(&body, accounts, &origin).await,
         InvitationCommand::PATH => carry_out::<InvitationCommand>(&body, accounts, &origin).await,
+        SigningKeyCommand::PATH => carry_out::<SigningKeyCommand>(&body, accounts, &origin).await,
         _users => carry_out::<UserCommand>(&body, accounts, &origin).await,
     }
 }
@@ -102,6 +105,7 @@ fn say(error: &UserError) {
         UserError::Unknown
         | UserError::UnknownService
         | UserError::UnknownKey
+        | UserError::NoSigningKeys
         | UserError::Key(_)
         | UserError::Ambiguous
         | UserError::Invalid { .. }

@@ -7,6 +7,7 @@ use serde::de::DeserializeOwned;
 
 use super::invitations::{self, InvitationAnswer, InvitationCommand};
 use super::machines::{self, MachineAnswer, MachineCommand};
+use super::signing_keys::{self, SigningKeyAnswer, SigningKeyCommand};
 use super::users::{self, UserAnswer, UserCommand, UserError};
 use crate::accounts::{Accounts, Origin};
 
@@ -56,5 +57,14 @@ impl Operation for InvitationCommand {
         origin: &Origin,
     ) -> Result<InvitationAnswer, UserError> {
         invitations::perform(accounts, origin, self).await
+    }
+}
+
+impl Operation for SigningKeyCommand {
+    const PATH: &'static str = "/signing-keys";
+    type Answer = SigningKeyAnswer;
+
+    async fn perform(self, accounts: &Accounts, _: &Origin) -> Result<SigningKeyAnswer, UserError> {
+        signing_keys::perform(accounts, self).await
     }
 }

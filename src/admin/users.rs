@@ -142,6 +142,8 @@ pub enum UserError {
     UnknownService,
     #[error("there is no such key")]
     UnknownKey,
+    #[error("there are no managed signing keys: a gateway with [tokens.managed] makes the first")]
+    NoSigningKeys,
     /// A key was not made or changed.
     #[error(transparent)]
     Key(ApiKeyError),
@@ -259,6 +261,7 @@ impl UserError {
             UserError::Unknown => "unknown_user",
             UserError::UnknownService => "unknown_service",
             UserError::UnknownKey => "unknown_key",
+            UserError::NoSigningKeys => "no_signing_keys",
             UserError::Key(_) => "key_refused",
             UserError::Ambiguous => "ambiguous",
             UserError::Invalid { .. } => "invalid",
@@ -276,7 +279,9 @@ impl UserError {
             UserError::Invalid { .. } | UserError::Password(_) | UserError::Key(_) => {
                 StatusCode::UNPROCESSABLE_ENTITY
             }
-            UserError::Taken | UserError::Ambiguous => StatusCode::CONFLICT,
+            UserError::Taken | UserError::Ambiguous | UserError::NoSigningKeys => {
+                StatusCode::CONFLICT
+            }
             UserError::Hash(_) | UserError::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
         }
     }

@@ -72,10 +72,13 @@ pub struct Key {
 pub(super) struct Fingerprint([u8; 32]);
 
 /// The keys of one configuration snapshot.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct KeyRing {
     keys: Vec<(Fingerprint, Arc<Key>)>,
-    signing: Arc<Key>,
+    /// So many of the keys stand in the configuration; the others are managed.
+    configured: usize,
+    /// `None` until a managed key is there that signs.
+    signing: Option<Arc<Key>>,
     asserting: Option<Arc<Key>>,
     jwks: Bytes,
 }
@@ -89,6 +92,8 @@ pub enum RingError {
         "both `{0}` and `{1}` sign: rotation leaves one `use = \"sign\"`, the others \"verify\""
     )]
     TwoSigners(String, String),
+    #[error("managed keys sign: `{0}` can only verify")]
+    ManagedSigns(String),
     #[error("both `{0}` and `{1}` sign assertions")]
     TwoAsserters(String, String),
     #[error("two keys have the id `{0}`")]
@@ -161,7 +166,38 @@ impl Fingerprint {
 impl KeyRing {
     /// A ring in which exactly one key signs.
     pub fn new(keys: Vec<Key>) -> Result<Self, RingError> {
-        let keys: Vec<Arc<Key>> = keys.into_iter().map(Arc::new).collect();
+        let ring = Self::of(keys.into_iter().map(Arc::new).collect())?;
+        match ring.signing {
+            Some(_) => Ok(ring),
+            None => Err(RingError::NoSigner),
+        }
+    }
+
+    /// A ring in which no key signs yet: a managed one will.
+    pub fn without_signer(keys: Vec<Key>) -> Result<Self, RingError> {
+        let ring = Self::of(keys.into_iter().map(Arc::new).collect())?;
+        match &ring.signing {
+            None => Ok(ring),
+            Some(key) => Err(RingError::ManagedSigns(key.id.to_string())),
+        }
+    }
+
+    /// The keys of the configuration with these, of which exactly one signs.
+    pub(super) fn with_managed(&self, managed: Vec<Key>) -> Result<Self, RingError> {
+        let configured = self.keys.iter().take(self.configured);
+        let mut keys: Vec<_> = configured.map(|(_, key)| Arc::clone(key)).collect();
+        keys.extend(managed.into_iter().map(Arc::new));
+        let ring = Self::of(keys)?;
+        match ring.signing {
+            Some(_) => Ok(Self {
+                configured: self.configured,
+                ..ring
+            }),
+            None => Err(RingError::NoSigner),
+        }
+    }
+
+    fn of(keys: Vec<Arc<Key>>) -> Result<Self, RingError> {
         let mut signing: Option<Arc<Key>> = None;
         let mut asserting: Option<Arc<Key>> = None;
         for (at, key) in keys.iter().enumerate() {
@@ -189,22 +225,23 @@ impl KeyRing {
                 return Err(twice(first.id.to_string(), id()));
             }
         }
-        let signing = signing.ok_or(RingError::NoSigner)?;
         let asserting = asserting.or_else(|| {
-            let public = signing.material.public().is_some();
-            public.then(|| Arc::clone(&signing))
+            let signing = signing.as_ref();
+            let public = signing.filter(|signing| signing.material.public().is_some());
+            public.map(Arc::clone)
         });
         Ok(Self {
             jwks: jwk::set(&keys),
+            configured: keys.len(),
             keys: keys.into_iter().map(|k| (k.fingerprint(), k)).collect(),
             signing,
             asserting,
         })
     }
 
-    /// The key under which new access tokens go out.
-    pub fn signing(&self) -> &Arc<Key> {
-        &self.signing
+    /// The key under which new access tokens go out. `None`: the managed keys are not there yet.
+    pub fn signing(&self) -> Option<&Arc<Key>> {
+        self.signing.as_ref()
     }
 
     /// The key of assertions: the one configured for it, else the signing key when it has a

@@ -10,6 +10,7 @@ use crate::clock::Timestamp;
 use super::api_key::DEFAULT_KEY_HEADER;
 use super::jws::{self, Kind, Parts};
 use super::keys::{Fingerprint, Key, KeyRing, Origin, SignError};
+use super::managed::Plan;
 use super::minter::{self, Minter};
 use super::token::{AccessTokenClaims, Claims, Lifetimes, TokenError};
 
@@ -20,9 +21,11 @@ pub const DEFAULT_LEEWAY: Duration = Duration::from_secs(30);
 pub const DEFAULT_STALENESS: Duration = Duration::from_secs(10 * 60);
 
 /// The rules of one configuration snapshot for tokens.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Tokens {
     pub ring: KeyRing,
+    /// What the managed keys of the ring do; `None`: it has none.
+    pub managed: Option<Plan>,
     /// `iss` of our tokens: written and demanded when there is one.
     pub issuer: Option<Box<str>>,
     /// `aud` of our tokens: written, and one of them demanded. Empty: a token with an `aud` is
@@ -44,6 +47,7 @@ impl Tokens {
     pub fn new(ring: KeyRing) -> Self {
         Self {
             ring,
+            managed: None,
             issuer: None,
             audience: Vec::new(),
             leeway: DEFAULT_LEEWAY,
@@ -72,7 +76,8 @@ impl Tokens {
         now: Timestamp,
     ) -> Result<String, SignError> {
         let written = claims.written((now, lifetime), self.issuer.as_deref(), &self.audience);
-        jws::sign(Kind::Access, &written, self.ring.signing())
+        let key = self.ring.signing().ok_or(SignError)?;
+        jws::sign(Kind::Access, &written, key)
     }
 
     /// The claims of a session that shows no token: those that a token of it would have.

@@ -54,7 +54,9 @@ impl From<ProcessError> for Failure {
         match error {
             ProcessError::Config(error) => error.into(),
             // What changing the configuration mends, and what it does not.
-            ProcessError::Redis(_) | ProcessError::Tls(_) => Failure::configuration(&error),
+            ProcessError::Redis(_) | ProcessError::Tls(_) | ProcessError::Managed(_) => {
+                Failure::configuration(&error)
+            }
             ProcessError::Runtime(_)
             | ProcessError::Log(_)
             | ProcessError::AccessLog(_)

@@ -1,11 +1,15 @@
 //! `portcullis key`: keys that sign tokens.
 
-use clap::Subcommand;
+use std::fmt::Write;
 
+use clap::{Args, Subcommand};
+
+use crate::admin::signing_keys::{SigningKeyAnswer, SigningKeyCommand};
 use crate::authn::algorithm::{Algorithm, UnknownAlgorithm};
 use crate::authn::keys;
+use crate::cli::ConfigFile;
 use crate::cli::failure::Failure;
-use crate::cli::output;
+use crate::cli::{operate, output};
 
 #[derive(Subcommand)]
 pub(super) enum Key {
@@ -15,6 +19,25 @@ pub(super) enum Key {
         #[arg(long, value_parser = algorithm, default_value = "ES256")]
         algorithm: Algorithm,
     },
+    /// List the managed keys: those that the gateways make for themselves
+    List(Managed),
+    /// Have the running gateways make the next managed key; nobody is logged out
+    Rotate {
+        #[command(flatten)]
+        managed: Managed,
+        /// Sign with it within seconds, before everybody who caches the key set has it
+        #[arg(long)]
+        now: bool,
+    },
+}
+
+#[derive(Args)]
+pub(super) struct Managed {
+    #[command(flatten)]
+    file: ConfigFile,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
 }
 
 pub(super) fn run(key: &Key) -> Result<(), Failure> {
@@ -22,6 +45,44 @@ pub(super) fn run(key: &Key) -> Result<(), Failure> {
         Key::Generate { algorithm } => {
             let key = keys::generate(*algorithm).map_err(|error| Failure::other(&error))?;
             output::print(&key)
+        }
+        Key::List(managed) => carry_out(managed, SigningKeyCommand::List),
+        Key::Rotate {
+            managed,
+            now: false,
+        } => carry_out(managed, SigningKeyCommand::Rotate),
+        Key::Rotate { managed, now: true } => carry_out(managed, SigningKeyCommand::RotateNow),
+    }
+}
+
+fn carry_out(managed: &Managed, command: SigningKeyCommand) -> Result<(), Failure> {
+    let answer = operate::operate(&managed.file.config, command)?;
+    let text = if managed.json {
+        let json = serde_json::to_string_pretty(&answer);
+        json.map_err(|error| Failure::other(&error))? + "\n"
+    } else {
+        shown(&answer)
+    };
+    output::print(&text)
+}
+
+fn shown(answer: &SigningKeyAnswer) -> String {
+    match answer {
+        SigningKeyAnswer::Ordered(number) => {
+            format!("a running gateway makes the successor of key {number} within a second\n")
+        }
+        SigningKeyAnswer::Keys(keys) => {
+            let mut text = String::new();
+            for key in keys {
+                // Writing to memory does not fail.
+                let written = writeln!(
+                    text,
+                    "{}  {}  signs from {}  sealed under {}",
+                    key.id, key.algorithm, key.signs_from, key.master
+                );
+                debug_assert!(written.is_ok());
+            }
+            text
         }
     }
 }

@@ -1,12 +1,14 @@
 //! The section `[tokens]`: the keys that verify and sign, what tokens must say, how long they live.
 
 mod forms;
+mod managed;
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use crate::authn::algorithm::Algorithm;
 use crate::authn::keys::{Key, KeyFile, KeyId, KeyRing, KeyUse, Material, Origin};
+use crate::authn::managed::ManagedSettings;
 use crate::authn::rules::{DEFAULT_LEEWAY, DEFAULT_STALENESS};
 use crate::authn::{DEFAULT_KEY_HEADER, Lifetimes, Minter, Tokens, minter};
 use crate::config::Table;
@@ -21,11 +23,23 @@ const LONGEST_LEEWAY: Duration = Duration::from_secs(5 * 60);
 /// The name of the key that development mode makes up.
 const DEVELOPMENT_KEY: &str = "development";
 
+/// What `[tokens]` says.
+#[derive(Debug)]
+pub struct TokensSection {
+    /// Without a key that signs when the keys are managed.
+    pub tokens: Tokens,
+    pub managed: Option<ManagedSettings>,
+}
+
 /// Reads `[tokens]` of the file's root. Outside development mode a key that signs is demanded.
-pub fn read(root: &mut Table<'_>) -> Option<Tokens> {
+pub fn read(root: &mut Table<'_>) -> Option<TokensSection> {
     let Some(mut section) = root.table("tokens") else {
         if root.development() {
-            return ring(root, vec![development_key()?]).map(Tokens::new);
+            let ring = ring(root, vec![development_key()?])?;
+            return Some(TokensSection {
+                tokens: Tokens::new(ring),
+                managed: None,
+            });
         }
         if !root.has("tokens") {
             root.wrong_with_help("tokens", "no key signs tokens", ADVICE);
@@ -37,15 +51,21 @@ pub fn read(root: &mut Table<'_>) -> Option<Tokens> {
     tokens
 }
 
-const ADVICE: &str = "add [[tokens.key]] with id, algorithm and key = { file = … }; \
+const ADVICE: &str = "add managed = { … }, or [[tokens.key]] with id, algorithm and key = { file = … }; \
                       `portcullis key generate` makes one";
 
-fn read_section(section: &mut Table<'_>) -> Option<Tokens> {
+fn read_section(section: &mut Table<'_>) -> Option<TokensSection> {
+    let is_managed = section.has("managed");
+    let managed = section.table("managed").map(managed::read);
     let written = section.tables("key");
     let count = written.len();
+    let alone = match (count, is_managed) {
+        (1, false) => KeyUse::Sign,
+        (_, _) => KeyUse::Verify,
+    };
     let mut keys: Vec<Key> = written
         .into_iter()
-        .filter_map(|table| read_key(table, count))
+        .filter_map(|table| read_key(table, alone))
         .collect();
     let issuer = section.optional::<String>("issuer");
     let audience = texts(section.list("audience"));
@@ -56,16 +76,26 @@ fn read_section(section: &mut Table<'_>) -> Option<Tokens> {
     let max_staleness = section.or("max_staleness", DEFAULT_STALENESS);
     let lifetimes = read_lifetimes(section);
     let attributes = texts(section.list("attributes"));
-    if count == 0 && section.development() {
+    if count == 0 && section.development() && !is_managed {
         keys.push(development_key()?);
     } else if keys.len() < count {
         // A key that is wrong was reported: what the ring lacks without it is not news.
         return None;
-    } else if count == 0 {
+    } else if count == 0 && !is_managed {
         section.wrong_with_help("key", "no key signs tokens", ADVICE);
         return None;
     }
-    Some(Tokens {
+    let ring = match is_managed {
+        true => KeyRing::without_signer(keys),
+        false => KeyRing::new(keys),
+    };
+    let ring = ring.map_err(|error| section.wrong("key", error)).ok();
+    let managed = match managed {
+        Some(managed) => Some(managed?),
+        None if is_managed => return None,
+        None => None,
+    };
+    let tokens = Tokens {
         issuer: issuer.map(String::into_boxed_str),
         audience,
         leeway,
@@ -73,8 +103,10 @@ fn read_section(section: &mut Table<'_>) -> Option<Tokens> {
         attributes,
         max_staleness,
         key_header: DEFAULT_KEY_HEADER,
-        ring: ring(section, keys)?,
-    })
+        managed: None,
+        ring: ring?,
+    };
+    Some(TokensSection { tokens, managed })
 }
 
 fn ring(table: &Table<'_>, keys: Vec<Key>) -> Option<KeyRing> {
@@ -101,14 +133,10 @@ fn read_lifetimes(section: &mut Table<'_>) -> Lifetimes {
     lifetimes
 }
 
-/// One `[[tokens.key]]` of `count`. The only key signs unless it says otherwise.
-fn read_key(mut table: Table<'_>, count: usize) -> Option<Key> {
+/// One `[[tokens.key]]`, with what it does unless it says otherwise: the only key signs.
+fn read_key(mut table: Table<'_>, unless_said: KeyUse) -> Option<Key> {
     let id = table.optional::<KeyId>("id");
-    let purpose = match table.optional("use") {
-        Some(purpose) => purpose,
-        None if count == 1 => KeyUse::Sign,
-        None => KeyUse::Verify,
-    };
+    let purpose = table.or("use", unless_said);
     let not_after = table.optional::<EndDate>("not_after").map(|end| end.0);
     let material = read_material(&mut table);
     let origin = read_origin(&mut table, material.as_ref().map(|(material, _)| material));

@@ -6,9 +6,11 @@ use arc_swap::ArcSwap;
 use tokio::runtime::Handle;
 
 use super::ProcessError;
+use super::managed::ManagedKeys;
 use crate::access::AccessLog;
 use crate::accounts::Accounts;
 use crate::admin::{Condition, Health};
+use crate::authn::managed::ManagedError;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::config::server::ServerSection;
@@ -29,13 +31,14 @@ pub(super) struct Parts {
     pub(super) current: Arc<ArcSwap<Snapshot>>,
     pub(super) access: Arc<AccessLog>,
     pub(super) health: Health,
+    managed: ManagedKeys,
 }
 
 impl Parts {
     /// Opens the log, the database and the way to Redis. The database must be there; Redis may be
     /// away.
     pub(super) async fn start(
-        config: Config,
+        mut config: Config,
         tls: Option<Tls>,
         (clock, metrics): (&Clock, &Metrics),
     ) -> Result<Self, ProcessError> {
@@ -65,17 +68,27 @@ impl Parts {
         if let Some(redis) = &redis {
             push_news(redis, &services);
         }
-        let snapshot = snapshot(config, &services);
+        let managed = ManagedKeys::new(services.accounts.clone(), clock.clone());
+        config.tokens = managed.adopt(config.managed.take(), config.tokens).await?;
+        let current = Arc::new(ArcSwap::from_pointee(snapshot(config, &services)));
+        tokio::spawn(managed.clone().follow(Arc::clone(&current)));
         Ok(Self {
             health: watched(&services, redis),
-            current: Arc::new(ArcSwap::from_pointee(snapshot)),
+            managed,
+            current,
             services: Arc::new(services),
             access: Arc::new(access),
         })
     }
 
     /// Takes over everything in `config` that may change without a restart.
-    pub(super) fn adopt(&self, mut config: Config) {
+    ///
+    /// # Errors
+    ///
+    /// When the managed keys cannot be had as it wants them: then nothing is changed.
+    pub(super) async fn adopt(&self, mut config: Config) -> Result<(), ManagedError> {
+        let managed = config.managed.take();
+        config.tokens = self.managed.adopt(managed, config.tokens).await?;
         if let (Some(tls), Some(section)) = (&self.services.tls, config.tls.take()) {
             tls.replace(section.certificates);
         }
@@ -85,6 +98,7 @@ impl Parts {
         streams.set_bound(config.server.streams_per_session);
         let snapshot = snapshot(config, &self.services);
         self.current.store(Arc::new(snapshot));
+        Ok(())
     }
 }
 
@@ -126,7 +140,7 @@ fn snapshot(config: Config, services: &Services) -> Snapshot {
     Snapshot {
         limits: Arc::new(services.limits.rules(&config.limits)),
         routes: config.routes,
-        tokens: Arc::new(config.tokens),
+        tokens: ArcSwap::from_pointee(config.tokens),
         askers: config.askers,
         trusted_proxies: TrustedProxies::new(config.server.trusted_proxies),
         upstreams: config.upstreams,

@@ -4,6 +4,7 @@ mod accounts;
 mod invitations;
 mod machines;
 mod sessions;
+mod signing_keys;
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
@@ -49,6 +50,8 @@ pub async fn run<F: Future<Output = (Store, G)>, G>(fresh: impl Fn() -> F) {
     machines::keys_go_with_their_user_and_when_they_are_long_dead(&fresh().await.0).await;
     accounts::an_address_is_verified_once(&fresh().await.0).await;
     invitations::an_invitation_is_used_as_often_as_it_says(&fresh().await.0).await;
+    signing_keys::of_keys_of_one_number_the_first_stays(&fresh().await.0).await;
+    signing_keys::a_wish_for_a_new_key_is_for_a_successor_of_the_newest(&fresh().await.0).await;
 }
 
 pub(super) fn account(email: &str) -> Account {

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::json;
 
 use super::accounts::{PASSWORD, is_believed, login, refresh, register, text};
@@ -235,4 +237,106 @@ async fn without_news_of_revocations_nobody_is_believed_after_a_while() {
         }
     })
     .await;
+}
+
+/// The `kid` of a token.
+fn key_of(token: &str) -> String {
+    let header = token.split('.').next().unwrap();
+    let header = URL_SAFE_NO_PAD.decode(header).unwrap();
+    let header: serde_json::Value = serde_json::from_slice(&header).unwrap();
+    text(&header, "kid").to_owned()
+}
+
+/// The names of the keys that a node publishes.
+async fn published(node: &Gateway) -> Vec<String> {
+    let jwks = node.https().get("/.well-known/jwks.json").send().await;
+    let jwks = jwks.expect(200).json();
+    let keys = jwks["keys"].as_array().unwrap().iter();
+    keys.map(|key| text(key, "kid").to_owned()).collect()
+}
+
+#[tokio::test]
+async fn nodes_agree_on_the_managed_key_that_signs_and_its_rotation_logs_nobody_out() {
+    let upstream = Upstream::echo().await;
+    let managed = "[server]\nadmin_socket = \"admin.sock\"\n\
+                   [tokens.managed]\npublish = \"2s\"\nmaster = [{ env = \"MASTER\" }]\n\
+                   [[limit]]\nname = \"credential\"\nkey = \"client\"\nrate = \"1000/s\"\nburst = 10000";
+    let config = || {
+        let config = Config::new().app(&upstream).without("tokens.key");
+        config.toml(managed)
+    };
+    let master = |command: &mut std::process::Command| {
+        command.env("MASTER", "a master key of at least thirty-two bytes");
+    };
+    let one = config()
+        .postgres(&TestServer::shared())
+        .start_with(master)
+        .await;
+    let two = config().sharing(&one).start_with(master).await;
+    let three = config().sharing(&one).start_with(master).await;
+    let nodes = [one, two, three];
+    let [one, two, three] = &nodes;
+
+    let ann = register(&one.https(), "ann@example.com").await;
+    let old = text(&ann, "access_token").to_owned();
+    for node in &nodes {
+        assert_eq!(published(node).await, [key_of(&old)]);
+        assert!(is_believed(node, &old).await);
+    }
+    let rotated = two.command(&["key", "rotate", "--now"]);
+    assert!(rotated.status.success(), "{rotated:?}");
+    let log_in = async |node: &Gateway| {
+        let ann = login(&node.https(), "ann@example.com").await;
+        text(&ann, "access_token").to_owned()
+    };
+    for node in &nodes {
+        within("the new key signs", async {
+            loop {
+                // Whoever signs with a key has published it before, everywhere.
+                let token = log_in(node).await;
+                assert!(published(three).await.contains(&key_of(&token)));
+                for node in &nodes {
+                    assert!(is_believed(node, &token).await, "{}", key_of(&token));
+                }
+                if key_of(&token) != key_of(&old) {
+                    return;
+                }
+            }
+        })
+        .await;
+    }
+    let (first, second) = (log_in(one).await, log_in(three).await);
+    assert_eq!(key_of(&first), key_of(&second));
+    for node in &nodes {
+        assert_eq!(published(node).await, [key_of(&old), key_of(&first)]);
+        assert!(is_believed(node, &old).await, "nobody is logged out");
+    }
+    let listed = one.command(&["key", "list"]);
+    let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
+    assert_eq!(listed.lines().count(), 2, "{listed}");
+}
+
+#[tokio::test]
+async fn a_gateway_does_not_start_with_another_master_key() {
+    let managed = "[tokens.managed]\nmaster = [{ file = \"master.key\" }]";
+    let upstream = Upstream::echo().await;
+    let folder = tempfile::tempdir().unwrap();
+    let write = |text: &str| std::fs::write(folder.path().join("master.key"), text).unwrap();
+    write("the first master key, which is long enough");
+    let config = Config::new()
+        .app(&upstream)
+        .without("tokens.key")
+        .toml(managed);
+    config.write(folder.path());
+    let kept = folder.path().to_owned();
+    let stopped = config.start_in(folder).await.stop().await;
+    std::fs::write(
+        kept.join("master.key"),
+        "another master key, which is long enough too",
+    )
+    .unwrap();
+    let output = stopped.config.command_in(&kept, "run").output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(78), "{said}");
+    assert!(said.contains("master key that is not configured"), "{said}");
 }

@@ -9,6 +9,10 @@ use crate::config::reader;
 
 /// Reads a whole file; what was found wrong, or the tokens.
 fn section(text: &str) -> Result<Tokens, String> {
+    whole(text).map(|section| section.tokens)
+}
+
+fn whole(text: &str) -> Result<TokensSection, String> {
     let folder = tempfile::tempdir().unwrap();
     for (name, contents) in [
         ("strong", "kT9-vGq2_Zx8Lw4Rf7Nc1Hs6Yd3Mb5Pj0\n"),
@@ -53,7 +57,7 @@ fn one_key(rest: &str) -> String {
 #[test]
 fn a_single_key_signs() {
     let tokens = section(&one_key(&format!("algorithm = \"HS256\"\n{STRONG}"))).unwrap();
-    assert_eq!(tokens.ring.signing().id.as_str(), "a");
+    assert_eq!(tokens.ring.signing().unwrap().id.as_str(), "a");
     assert_eq!(tokens.leeway, DEFAULT_LEEWAY);
     assert_eq!(tokens.lifetimes, Lifetimes::default());
 }
@@ -90,7 +94,7 @@ not_after = 2027-01-31
     assert_eq!(tokens.leeway, Duration::from_secs(10));
     assert_eq!(tokens.issuer.as_deref(), Some("https://api.example.com"));
     assert_eq!(tokens.max_staleness, Duration::from_secs(60));
-    assert_eq!(tokens.ring.signing().id.as_str(), "2026-11");
+    assert_eq!(tokens.ring.signing().unwrap().id.as_str(), "2026-11");
     let jwks = String::from_utf8(tokens.ring.jwks().to_vec()).unwrap();
     assert!(
         jwks.contains("11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"),
@@ -208,4 +212,46 @@ fn an_upstreams_minter_is_read() {
         "development = true\n[mint]\nalgorithm = \"HS256\"\nsecret = \"x\"\naudience = \"b\"\n";
     assert!(read_one(good).is_ok());
     assert!(read_one("[mint]\nalgorithm = \"HS256\"\n").is_err());
+}
+
+#[test]
+fn managed_keys_take_the_place_of_a_key_that_signs() {
+    let managed = "[tokens.managed]\nmaster = [{ file = \"strong\" }]\n";
+    let read = whole(managed).unwrap();
+    assert!(read.tokens.ring.signing().is_none());
+    let settings = read.managed.unwrap();
+    assert_eq!(settings.algorithm, Algorithm::Es256);
+    let day = Duration::from_secs(86_400);
+    assert_eq!((settings.rotate, settings.publish), (90 * day, day));
+    // A key beside them verifies.
+    let beside = one_key(&format!("algorithm = \"HS256\"\n{STRONG}"));
+    let read = whole(&format!("{beside}{managed}")).unwrap();
+    assert!(read.tokens.ring.signing().is_none());
+
+    for (text, said) in [
+        ("[tokens.managed]\n", "nothing seals"),
+        (
+            "[tokens.managed]\nmaster = [{ file = \"short\" }]\n",
+            "at least 32 bytes",
+        ),
+        (
+            &format!("{managed}publish = \"1s\"\n"),
+            "2 seconds at least",
+        ),
+        (
+            &format!("{managed}rotate = \"1h\"\npublish = \"40m\"\n"),
+            "less than twice",
+        ),
+        (
+            &format!("{managed}algorihtm = \"ES256\"\n"),
+            "did you mean `algorithm`?",
+        ),
+        (
+            &format!("{beside}use = \"sign\"\n{managed}"),
+            "managed keys sign",
+        ),
+    ] {
+        let said_so = whole(text).err().unwrap();
+        assert!(said_so.contains(said), "{text}: {said_so}");
+    }
 }

@@ -38,6 +38,7 @@ fn migrator() -> Migrator {
         migration(3, "machines", include_str!("0003_machines.sql")),
         migration(4, "invitations", include_str!("0004_invitations.sql")),
         migration(5, "lag", include_str!("0005_lag.sql")),
+        migration(6, "signing keys", include_str!("0006_signing_keys.sql")),
     ]);
     migrator.set_ignore_missing(true);
     migrator
