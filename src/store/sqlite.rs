@@ -6,6 +6,7 @@ mod tests;
 mod writer;
 
 use std::fs::OpenOptions;
+use std::io::ErrorKind;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::Duration;
@@ -22,6 +23,11 @@ use writer::Writer;
 
 /// How long a write waits for another process to finish its own.
 const BUSY: Duration = Duration::from_secs(5);
+/// How often, and after which pause, the first connection is tried while another process has the
+/// file: as long as `BUSY`.
+const ATTEMPTS: u32 = 250;
+const BETWEEN_ATTEMPTS: Duration = Duration::from_millis(20);
+const SQLITE_BUSY: i32 = 5;
 /// How long a read waits for a connection.
 const ACQUIRE: Duration = Duration::from_secs(5);
 /// Connections that read: reads are short and the control runtime has few threads.
@@ -40,7 +46,7 @@ impl SqliteStore {
         make_private(path)?;
         let connect = cannot_connect(path);
         let writing = for_writing(path);
-        let mut connection = writing.connect().await.map_err(&connect)?;
+        let mut connection = first_connection(&writing).await.map_err(&connect)?;
         check_durable(&mut connection).await?;
         migrations::run(&mut connection).await?;
 
@@ -117,18 +123,41 @@ fn cannot_connect(path: &Path) -> impl Fn(sqlx::Error) -> OpenError + use<> {
 }
 
 /// Makes the file when it is not there: nobody but us may read it. SQLite gives the same mode to
-/// the log beside it.
+/// the log beside it. A file that is there is not touched: whoever closes it loses all the locks
+/// that SQLite holds on it for this process (<https://sqlite.org/howtocorrupt.html>, 2.2).
 fn make_private(path: &Path) -> Result<(), OpenError> {
-    OpenOptions::new()
-        .create(true)
-        .append(true)
+    let made = OpenOptions::new()
+        .create_new(true)
+        .write(true)
         .mode(0o600)
-        .open(path)
-        .map(drop)
-        .map_err(|source| OpenError::File {
+        .open(path);
+    match made {
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
+        Err(source) => Err(OpenError::File {
             path: path.to_owned(),
             source,
-        })
+        }),
+    }
+}
+
+/// The switch to the write-ahead log needs the file alone, and SQLite does not wait for that with
+/// `busy_timeout`: another process that starts at this moment is waited for here.
+async fn first_connection(options: &SqliteConnectOptions) -> Result<SqliteConnection, sqlx::Error> {
+    for _ in 0..ATTEMPTS {
+        match options.connect().await {
+            Err(error) if is_busy(&error) => tokio::time::sleep(BETWEEN_ATTEMPTS).await,
+            outcome => return outcome,
+        }
+    }
+    options.connect().await
+}
+
+/// <https://sqlite.org/rescode.html>: the primary code is in the lowest octet.
+fn is_busy(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(|error| error.code());
+    let code = code.and_then(|code| code.parse::<i32>().ok());
+    code.is_some_and(|code| code & 0xff == SQLITE_BUSY)
 }
 
 /// Asks the connection what it was told: some file systems have no shared memory for the log, and
