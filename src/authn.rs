@@ -9,6 +9,8 @@ pub mod minter;
 pub mod rules;
 pub mod token;
 
+mod caller;
+mod error;
 mod jwk;
 mod jws;
 mod places;
@@ -17,7 +19,7 @@ mod tenure;
 
 use std::sync::Arc;
 
-use http::{HeaderValue, header};
+use http::header;
 use tokio::runtime::Handle;
 
 use crate::accounts::{Accounts, Revocations};
@@ -25,10 +27,11 @@ use crate::authz::Auth;
 use crate::clock::{Clock, Timestamp};
 use crate::inbound::{Inbound, Site, cookie, is_safe};
 use crate::route::{CredentialKinds, Route, TokenPlaces};
-use crate::store::StoreError;
 
 pub use api_key::{DEFAULT_KEY_HEADER, KeyError, KeyGrant};
 pub use cache::{CacheSize, TokenCache, TokenDigest};
+pub use caller::{Caller, Credential, Identity};
+pub use error::{AuthnError, CookieFate};
 pub use minter::Minter;
 pub use rules::Tokens;
 pub use session::Sessions;
@@ -40,143 +43,11 @@ use cache::Verified;
 use keys::{Key, Origin};
 use places::{Authorized, Shown};
 
-/// The answer to "who is calling". Only the authenticator makes one.
-#[derive(Clone, Debug)]
-pub enum Caller {
-    Anonymous,
-    Identified(Identity),
-}
-
-/// A caller whose credential held.
-#[derive(Clone, Debug)]
-pub struct Identity {
-    /// The verified claims: shared with the token cache.
-    pub claims: Arc<Claims>,
-    pub credential: Credential,
-    /// How long it holds, for what outlives the request.
-    pub tenure: Tenure,
-    /// The token that was shown, by its digest.
-    pub(crate) token: TokenDigest,
-}
-
-/// What the caller showed. Wherever a token was, after authentication it stands in
-/// `Authorization: Bearer` and nowhere else.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Credential {
-    /// `Authorization: Bearer` with a JWT that we verified.
-    Bearer,
-    /// A JWT from `Sec-WebSocket-Protocol`, on a route that opts in, and the subprotocol that
-    /// carried it: a browser expects it in the 101.
-    Subprotocol(&'static str),
-    /// A JWT from `?token=`, on a route that opts in.
-    Query,
-    /// An API key, on a route that takes them. It goes no further.
-    ApiKey(Arc<KeyGrant>),
-    /// The cookie of a browser's session.
-    Cookie,
-}
-
-impl Credential {
-    /// What the caller's API key allows, when it is one.
-    pub fn grant(&self) -> Option<&KeyGrant> {
-        match self {
-            Credential::Bearer
-            | Credential::Subprotocol(_)
-            | Credential::Query
-            | Credential::Cookie => None,
-            Credential::ApiKey(grant) => Some(grant),
-        }
-    }
-}
-
 /// A caller, and what becomes of the browser's session cookie.
 #[derive(Debug)]
 pub struct Authenticated {
     pub caller: Caller,
     pub cookie: CookieFate,
-}
-
-/// What the answer does to the browser's session cookie.
-#[derive(Clone, Debug, Default)]
-pub enum CookieFate {
-    #[default]
-    Leave,
-    /// This `Set-Cookie`: the session lives on for longer.
-    Renew(HeaderValue),
-    /// It names no session.
-    Clear,
-}
-
-/// Why nobody could be named. Each is a 401, but for `Ambiguous` (400), `OtherRoute` and
-/// `ForeignSite` (403), `Unavailable` and `Store` (503).
-#[derive(Clone, Debug, thiserror::Error)]
-pub enum AuthnError {
-    #[error("no credential")]
-    Missing,
-    #[error("the Authorization header is not `Bearer <token>`")]
-    Scheme,
-    #[error("the token was refused: {0}")]
-    Token(#[source] TokenError),
-    #[error("the session of this token has ended")]
-    Revoked,
-    #[error("the API key was refused: {0}")]
-    ApiKey(#[source] KeyError),
-    #[error("the route does not take this kind of credential")]
-    Kind,
-    #[error("the API key is bound to other routes")]
-    OtherRoute,
-    #[error("two different credentials in one request")]
-    Ambiguous,
-    /// The database is away: revocations have not been heard of for too long, or an API key
-    /// cannot be looked up.
-    #[error("the credential cannot be judged now")]
-    Unavailable,
-    /// Made up, torn, or of a session that is over.
-    #[error("the session cookie names no session")]
-    Cookie,
-    #[error("the request shows a cookie and no proof that a page of this origin sent it")]
-    ForeignSite,
-    #[error("the session cannot be looked up")]
-    Store(#[source] StoreError),
-}
-
-impl AuthnError {
-    /// Whether somebody showed a credential and it was no good: that is charged to the address.
-    pub fn is_refused_credential(&self) -> bool {
-        match self {
-            AuthnError::Token(_)
-            | AuthnError::Scheme
-            | AuthnError::Ambiguous
-            | AuthnError::ApiKey(_)
-            | AuthnError::Kind
-            | AuthnError::Cookie
-            | AuthnError::Revoked => true,
-            AuthnError::Missing
-            | AuthnError::OtherRoute
-            | AuthnError::Unavailable
-            | AuthnError::ForeignSite
-            | AuthnError::Store(_) => false,
-        }
-    }
-
-    /// What becomes of the session cookie: one that names nothing is taken from the browser.
-    /// While the store is away nobody knows, and nothing is cleared.
-    pub fn cookie_fate(&self) -> CookieFate {
-        match self {
-            AuthnError::Cookie => CookieFate::Clear,
-            AuthnError::Missing
-            | AuthnError::Scheme
-            | AuthnError::Token(_)
-            | AuthnError::Revoked
-            | AuthnError::ApiKey(_)
-            | AuthnError::Kind
-            | AuthnError::OtherRoute
-            | AuthnError::Ambiguous
-            | AuthnError::Unavailable
-            | AuthnError::ForeignSite
-            | AuthnError::Store(_) => CookieFate::Leave,
-        }
-    }
 }
 
 /// Names the callers of one worker.
@@ -448,20 +319,6 @@ async fn by_cookie(
         }),
         cookie: named.renewal.map_or(CookieFate::Leave, CookieFate::Renew),
     })
-}
-
-#[cfg(test)]
-impl Identity {
-    /// A caller with these claims, for the tests of what is done with callers.
-    pub(crate) fn sample(claims: &serde_json::Value) -> Self {
-        let claims = Claims::parse(claims.to_string().as_bytes()).unwrap();
-        Self {
-            token: TokenDigest::of(claims.subject()),
-            tenure: Tenure::sample(&claims),
-            claims: Arc::new(claims),
-            credential: Credential::Bearer,
-        }
-    }
 }
 
 #[cfg(test)]

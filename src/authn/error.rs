@@ -1,0 +1,89 @@
+//! Why nobody could be named, and what that does to the browser's session cookie.
+
+use http::HeaderValue;
+
+use super::{KeyError, TokenError};
+use crate::store::StoreError;
+
+/// Why nobody could be named. Each is a 401, but for `Ambiguous` (400), `OtherRoute` and
+/// `ForeignSite` (403), `Unavailable` and `Store` (503).
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum AuthnError {
+    #[error("no credential")]
+    Missing,
+    #[error("the Authorization header is not `Bearer <token>`")]
+    Scheme,
+    #[error("the token was refused: {0}")]
+    Token(#[source] TokenError),
+    #[error("the session of this token has ended")]
+    Revoked,
+    #[error("the API key was refused: {0}")]
+    ApiKey(#[source] KeyError),
+    #[error("the route does not take this kind of credential")]
+    Kind,
+    #[error("the API key is bound to other routes")]
+    OtherRoute,
+    #[error("two different credentials in one request")]
+    Ambiguous,
+    /// The database is away: revocations have not been heard of for too long, or an API key
+    /// cannot be looked up.
+    #[error("the credential cannot be judged now")]
+    Unavailable,
+    /// Made up, torn, or of a session that is over.
+    #[error("the session cookie names no session")]
+    Cookie,
+    #[error("the request shows a cookie and no proof that a page of this origin sent it")]
+    ForeignSite,
+    #[error("the session cannot be looked up")]
+    Store(#[source] StoreError),
+}
+
+impl AuthnError {
+    /// Whether somebody showed a credential and it was no good: that is charged to the address.
+    pub fn is_refused_credential(&self) -> bool {
+        match self {
+            AuthnError::Token(_)
+            | AuthnError::Scheme
+            | AuthnError::Ambiguous
+            | AuthnError::ApiKey(_)
+            | AuthnError::Kind
+            | AuthnError::Cookie
+            | AuthnError::Revoked => true,
+            AuthnError::Missing
+            | AuthnError::OtherRoute
+            | AuthnError::Unavailable
+            | AuthnError::ForeignSite
+            | AuthnError::Store(_) => false,
+        }
+    }
+
+    /// What becomes of the session cookie: one that names nothing is taken from the browser.
+    /// While the store is away nobody knows, and nothing is cleared.
+    pub fn cookie_fate(&self) -> CookieFate {
+        match self {
+            AuthnError::Cookie => CookieFate::Clear,
+            AuthnError::Missing
+            | AuthnError::Scheme
+            | AuthnError::Token(_)
+            | AuthnError::Revoked
+            | AuthnError::ApiKey(_)
+            | AuthnError::Kind
+            | AuthnError::OtherRoute
+            | AuthnError::Ambiguous
+            | AuthnError::Unavailable
+            | AuthnError::ForeignSite
+            | AuthnError::Store(_) => CookieFate::Leave,
+        }
+    }
+}
+
+/// What the answer does to the browser's session cookie.
+#[derive(Clone, Debug, Default)]
+pub enum CookieFate {
+    #[default]
+    Leave,
+    /// This `Set-Cookie`: the session lives on for longer.
+    Renew(HeaderValue),
+    /// It names no session.
+    Clear,
+}
