@@ -141,8 +141,8 @@ pub struct Told {
 }
 
 impl LoginRedirect {
-    /// The path of the login page with what to come back to.
-    fn location(&self) -> Option<HeaderValue> {
+    /// The path of the login page with what to come back to: nothing in it is markup.
+    fn location(&self) -> String {
         let mut location = format!("{}?return_to=", self.page);
         for byte in self.return_to.as_str().bytes() {
             match byte {
@@ -152,7 +152,7 @@ impl LoginRedirect {
                 other => location.push_str(&format!("%{other:02X}")),
             }
         }
-        HeaderValue::try_from(location).ok()
+        location
     }
 }
 
@@ -180,9 +180,12 @@ impl Rejection {
     /// The one answer to this refusal, in the shape that the route promises.
     pub fn into_response(self, asked: &Asked) -> Response<Body> {
         let refusal = self.refusal();
+        // A form that was sent would be lost on the way: its page has a link.
         if asked.audience == Audience::Browser
+            && asked.method.is_safe()
             && refusal.reason.asks_for_login()
-            && let Some(location) = asked.login.as_ref().and_then(LoginRedirect::location)
+            && let Some(login) = &asked.login
+            && let Ok(location) = HeaderValue::try_from(login.location())
         {
             return to_login(location);
         }

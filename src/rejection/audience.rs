@@ -1,4 +1,4 @@
-//! Who reads an answer: a program, or a person whose browser navigated here.
+//! Who reads an answer: a program, or a person whose browser navigated here or sent a form.
 
 use http::{HeaderMap, Method, header};
 
@@ -7,15 +7,15 @@ use http::{HeaderMap, Method, header};
 pub enum Audience {
     /// Gets the body of the route's shape.
     Program,
-    /// A person whose browser navigated here: gets a page.
+    /// A person whose browser navigated here, or sent a form: gets a page.
     Browser,
 }
 
 impl Audience {
     /// A browser says that it navigates (`Sec-Fetch-Mode`); one that is too old to say so asks for
-    /// HTML before anything else.
+    /// HTML before anything else. Links and forms have no other methods than these.
     pub fn of(method: &Method, headers: &HeaderMap) -> Self {
-        if !matches!(*method, Method::GET | Method::HEAD) {
+        if !matches!(*method, Method::GET | Method::HEAD | Method::POST) {
             return Audience::Program;
         }
         let navigates = match headers.get("sec-fetch-mode") {
@@ -65,6 +65,20 @@ mod tests {
             ),
             (
                 Method::POST,
+                Some("navigate"),
+                "text/html",
+                Audience::Browser,
+            ),
+            (Method::POST, Some("cors"), "text/html", Audience::Program),
+            (
+                Method::POST,
+                None,
+                "text/html,application/xhtml+xml,*/*;q=0.8",
+                Audience::Browser,
+            ),
+            (Method::POST, None, "*/*", Audience::Program),
+            (
+                Method::PUT,
                 Some("navigate"),
                 "text/html",
                 Audience::Program,

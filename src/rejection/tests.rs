@@ -254,3 +254,32 @@ fn a_person_gets_a_page_that_can_run_nothing() {
         assert!(body.contains("401 Unauthorized") && body.contains(&asked.id.to_string()));
     }
 }
+
+#[test]
+fn a_person_without_a_session_is_sent_to_log_in_and_a_form_is_not_thrown_away() {
+    let login = LoginRedirect {
+        page: "/auth/login",
+        return_to: PathAndQuery::from_static("/app/edit?a=1&b=2"),
+    };
+    let place = "/auth/login?return_to=/app/edit%3Fa%3D1%26b%3D2";
+    for (method, sent_on) in [(Method::GET, true), (Method::POST, false)] {
+        let asked = Asked {
+            audience: Audience::Browser,
+            login: Some(login.clone()),
+            method,
+            ..asked(Shape::Native)
+        };
+        let (status, headers, body) = sent(AuthnError::Missing.into(), &asked);
+        if sent_on {
+            assert_eq!(
+                (status.as_u16(), &headers[header::LOCATION]),
+                (303, &HeaderValue::from_static(place))
+            );
+        } else {
+            assert_eq!(status, 401);
+            assert!(body.contains(&format!("<a href=\"{place}\">")), "{body}");
+        }
+        let (_, _, body) = sent(Rejection::NotFound, &asked);
+        assert!(!body.contains("<a "), "{body}");
+    }
+}

@@ -1,8 +1,8 @@
 //! The login page: where a browser is sent, what it shows, and where it goes back to.
 
 use super::accounts::PASSWORD;
-use super::cookies::{COOKIE, app, cookie_of, log_in, submit};
-use super::harness::{Answer, Gateway};
+use super::cookies::{COOKIE, app, config, cookie_of, log_in, submit};
+use super::harness::{Answer, Gateway, Upstream};
 
 async fn navigate(gateway: &Gateway, path: &str) -> Answer {
     let call = gateway
@@ -36,10 +36,47 @@ async fn a_browser_without_a_session_is_sent_to_the_login_and_a_program_is_not()
         .expect(303);
     assert!(answer.header("set-cookie").unwrap().contains("Max-Age=0"));
 
-    for (method, mode) in [("GET", "cors"), ("POST", "navigate")] {
+    for method in ["GET", "POST"] {
         let call = gateway.https().call(method, "/app/a");
-        let answer = call.header("sec-fetch-mode", mode).send().await.expect(401);
+        let answer = call
+            .header("sec-fetch-mode", "cors")
+            .send()
+            .await
+            .expect(401);
         assert_eq!(answer.json()["code"], "credential_missing");
+    }
+}
+
+#[tokio::test]
+async fn a_form_that_is_refused_before_it_is_read_gets_a_page() {
+    let upstream = Upstream::echo().await;
+    let gateway = config(&upstream)
+        .toml("[[limit]]\nname = \"credential\"\nkey = \"client\"\nrate = \"1/h\"")
+        .start()
+        .await;
+    let send = async |path: &str| {
+        let call = gateway.https().post(path);
+        let call = call
+            .header("sec-fetch-mode", "navigate")
+            .header("sec-fetch-site", "same-origin");
+        call.form("username=ann%40example.com&password=wrong")
+            .send()
+            .await
+    };
+    send("/auth/login").await.expect(401);
+    let refused = send("/auth/login").await.expect(429);
+    assert!(refused.header("retry-after").is_some());
+    let session_over = send("/app/edit").await.expect(401);
+    let link = "href=\"/auth/login?return_to=/app/edit\"";
+    assert!(
+        session_over.text().contains(link),
+        "{}",
+        session_over.text()
+    );
+    for answer in [refused, session_over] {
+        let kind = answer.header("content-type");
+        assert_eq!(kind, Some("text/html; charset=utf-8"));
+        assert!(answer.text().contains("<h1>"), "{}", answer.text());
     }
 }
 
