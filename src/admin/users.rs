@@ -196,7 +196,18 @@ pub async fn perform(
             Ok(UserAnswer::User(view))
         }
         UserCommand::Lock { user } => set_status(accounts, origin, &user, Status::Locked).await,
-        UserCommand::Unlock { user } => set_status(accounts, origin, &user, Status::Active).await,
+        UserCommand::Unlock { user } => {
+            let account = find(accounts, &user).await?;
+            match account.status {
+                Status::Pending => Err(UserError::Invalid {
+                    field: "user",
+                    reason: String::from("the account waits for approval, which is another thing"),
+                }),
+                Status::Active | Status::Locked | Status::Disabled => {
+                    set_status(accounts, origin, &user, Status::Active).await
+                }
+            }
+        }
         UserCommand::Disable { user } => {
             set_status(accounts, origin, &user, Status::Disabled).await
         }

@@ -321,6 +321,12 @@ async fn who_needs_approval_waits_and_looks_like_nobody_until_then() {
     let call = client.post("/api/v1/auth/register").json(body);
     assert!(call.send().await.expect(403).json()["detail"].is_string());
 
+    let unlocked = gateway.command(&["user", "unlock", "ann@example.com"]);
+    assert!(!unlocked.status.success(), "that is no approval");
+    assert_eq!(
+        tries("ann@example.com").await,
+        tries("nobody@example.com").await
+    );
     run(&gateway, &["user", "approve", "ann@example.com"]);
     login(&client, "ann@example.com").await;
     assert!(
