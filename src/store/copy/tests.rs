@@ -93,6 +93,116 @@ async fn a_deployment_moves_to_the_other_database_and_back() {
     }
 }
 
+/// The tables of a SQLite database that the gateway has anything in, as SQLite lists them.
+async fn own_tables(side: &mut Side) -> Vec<String> {
+    let listed = query(
+        "SELECT name FROM pragma_table_list WHERE schema = 'main' AND type = 'table' \
+         AND name NOT IN ('_sqlx_migrations', 'sqlite_schema', 'sqlite_sequence') ORDER BY name",
+    );
+    let rows = listed.fetch_all(&mut side.connection()).await.unwrap();
+    rows.iter()
+        .map(|row| row.try_get("name").unwrap())
+        .collect()
+}
+
+/// A row with something in each column of `table`. All texts are the same, so that what refers to
+/// another table finds its row there. Where not all columns may be filled at one time, one is empty.
+async fn fill(side: &mut Side, table: &str) {
+    let described = query(
+        "SELECT name, type AS kind, \"notnull\" AS needed FROM pragma_table_info($1) ORDER BY cid",
+    );
+    let rows = described.bind(table.to_owned());
+    let rows = rows.fetch_all(&mut side.connection()).await.unwrap();
+    let column = |row: &Row| {
+        let value = match row.try_get::<&str>("kind").unwrap() {
+            "TEXT" => "'1'",
+            "INTEGER" => "1",
+            _ => "x'01'",
+        };
+        let needed: i64 = row.try_get("needed").unwrap();
+        (value, needed == 1)
+    };
+    let columns: Vec<_> = rows.iter().map(column).collect();
+    let none_empty = columns.len();
+    for empty in [none_empty].into_iter().chain(0..none_empty) {
+        if columns.get(empty).is_some_and(|(_, needed)| *needed) {
+            continue;
+        }
+        let value = |(at, (value, _)): (usize, &(&'static str, bool))| match at == empty {
+            true => "NULL",
+            false => *value,
+        };
+        let values: Vec<_> = columns.iter().enumerate().map(value).collect();
+        let insert = format!("INSERT INTO \"{table}\" VALUES ({})", values.join(", "));
+        if side.run(insert).await.is_ok() {
+            return;
+        }
+    }
+    panic!("{table}: no row could be made");
+}
+
+/// Every value of a table, whatever its columns are.
+async fn contents(side: &mut Side, table: &str) -> Vec<String> {
+    let described = query("SELECT name FROM pragma_table_info($1) ORDER BY name");
+    let rows = described.bind(table.to_owned());
+    let rows = rows.fetch_all(&mut side.connection()).await.unwrap();
+    let quoted = |row: &Row| format!("quote(\"{}\")", row.try_get::<String>("name").unwrap());
+    let values: Vec<_> = rows.iter().map(quoted).collect();
+    let text = format!(
+        "SELECT {} AS whole FROM \"{table}\"",
+        values.join(" || ',' || ")
+    );
+    let rows = query(AssertSqlSafe(text));
+    let rows = rows.fetch_all(&mut side.connection()).await.unwrap();
+    rows.iter()
+        .map(|row| row.try_get("whole").unwrap())
+        .collect()
+}
+
+#[tokio::test]
+async fn no_table_is_left_behind_in_either_direction() {
+    let server = TestServer::shared();
+    let folder = tempfile::tempdir().unwrap();
+    let (first, second, third) = (file(&folder, "a.db"), on(&server), file(&folder, "b.db"));
+    Store::open(&first).await.unwrap().close().await;
+    let mut from = Side::connect_writing(&first).await.unwrap();
+    let tables = own_tables(&mut from).await;
+    for table in [
+        "accounts",
+        "api_keys",
+        "audit",
+        "invitations",
+        "revocations",
+        "ring_keys",
+    ] {
+        assert!(tables.iter().any(|name| name == table), "{tables:?}");
+    }
+    from.run(String::from("PRAGMA foreign_keys = OFF"))
+        .await
+        .unwrap();
+    for table in &tables {
+        fill(&mut from, table).await;
+    }
+
+    let one = |table: &String| Copied {
+        table: table.clone(),
+        rows: 1,
+    };
+    let one_of_each: Vec<_> = tables.iter().map(one).collect();
+    for (from, to) in [(&first, &second), (&second, &third)] {
+        for how in [Copying::OnlyInWords, Copying::Really] {
+            assert_eq!(copy(from, to, how).await.unwrap(), one_of_each, "{how:?}");
+        }
+    }
+    let mut to = Side::connect_reading(&third).await.unwrap();
+    assert_eq!(own_tables(&mut to).await, tables);
+    for table in &tables {
+        let there = contents(&mut to, table).await;
+        assert_eq!(there, contents(&mut from, table).await, "{table}");
+        assert_eq!(there.len(), 1, "{table}");
+    }
+}
+
 #[tokio::test]
 async fn a_database_with_anything_in_it_is_not_copied_to() {
     let server = TestServer::shared();
