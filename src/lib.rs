@@ -28,5 +28,7 @@ pub mod shared;
 pub mod snapshot;
 pub mod store;
 pub mod streams;
+pub mod tcp;
 pub mod telemetry;
 pub mod upstream;
+pub mod values;

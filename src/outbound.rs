@@ -3,6 +3,7 @@
 
 mod headers;
 mod names;
+mod origin;
 
 use std::sync::Arc;
 
@@ -12,12 +13,16 @@ use crate::authn::keys::SignError;
 use crate::authn::{Credential, Identity, Minter, TokenCache};
 use crate::authz::Permit;
 use crate::clock::Timestamp;
-use crate::inbound::{CleanPath, Inbound, PathError};
+use crate::inbound::{CleanPath, Host, Inbound, PathError, Scheme};
 use crate::route::{Forwarding, HostHeader, Rewrite, Route};
 use crate::upstream::{self, RequestBody};
+use crate::values::Values;
+
+use origin::Origin;
 
 pub use headers::HeaderPlan;
 pub use names::{DEFAULT_PATTERNS, Reserved};
+pub use origin::Origins;
 
 /// What becomes of the `Authorization` header.
 #[derive(Clone, Debug)]
@@ -40,6 +45,8 @@ pub struct Outbound {
     pub request: upstream::Request,
     /// The subprotocol that carried the caller's token, to be echoed in the answer.
     pub echo: Option<HeaderValue>,
+    /// The scheme and host that the client used, to which the answer is mapped back.
+    pub public: (Scheme, Host),
 }
 
 /// Why a permitted request cannot be written for its upstream.
@@ -51,10 +58,13 @@ pub enum OutboundError {
     Mint(#[from] SignError),
 }
 
-/// What stamping needs of the worker: its memory of minted tokens, and the time.
+/// What stamping needs of the worker: its memory of minted tokens and of origins, the pages that
+/// values are cut from, and the time.
 #[derive(Clone, Copy)]
 pub struct Stamp<'w> {
     pub cache: &'w TokenCache,
+    pub origins: &'w Origins,
+    pub values: &'w Values,
     pub now: Timestamp,
 }
 
@@ -77,7 +87,11 @@ impl Outbound {
         let plan = &introduction.headers;
         plan.strip(&mut headers);
         let shown = headers.remove(header::AUTHORIZATION);
-        plan.stamp_origin(&req, &mut headers);
+        let origin = stamp.origins.of(&req);
+        if let Some(origin) = &origin {
+            origin.stamp(&mut headers);
+        }
+        plan.stamp_id(&req, stamp, &mut headers);
         introduction.write((identity, shown), stamp, &mut headers)?;
         let path = forwarding
             .rewrite
@@ -87,7 +101,7 @@ impl Outbound {
             method: req.method,
             path_and_query: path.target().clone(),
             headers,
-            host: forwarding.host.value(req.host.as_str()),
+            host: forwarding.host.value(origin.as_deref()),
             body: RequestBody::new(req.body, route.max_body).with_trailers(plan.trailers()),
             version: req.version,
             upgrade: req.upgrade,
@@ -101,7 +115,11 @@ impl Outbound {
             )
             | None => None,
         };
-        Ok(Self { request, echo })
+        Ok(Self {
+            request,
+            echo,
+            public: (req.scheme, req.host),
+        })
     }
 }
 
@@ -188,9 +206,9 @@ impl Rewrite {
 
 impl HostHeader {
     /// `None`: the server's own name and port.
-    fn value(&self, public: &str) -> Option<HeaderValue> {
+    fn value(&self, public: Option<&Origin>) -> Option<HeaderValue> {
         match self {
-            HostHeader::Preserve => HeaderValue::from_str(public).ok(),
+            HostHeader::Preserve => public.map(|origin| origin.host().clone()),
             HostHeader::Upstream => None,
             HostHeader::Set(value) => Some(value.clone()),
         }

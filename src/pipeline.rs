@@ -16,12 +16,14 @@ use crate::authz::{Denied, Permit};
 use crate::body::Body;
 use crate::inbound::{Askers, ClientBody, Inbound, Malformed, PathError, Peer, RequestIds};
 use crate::limit::{Admitted, LimitKeys};
+use crate::outbound::Origins;
 use crate::rejection::Rejection;
 use crate::route::{EncodedSlash, Found, Route};
 use crate::server::Serve;
 use crate::snapshot::{Services, Snapshot};
 use crate::streams::{Keeper, Watch};
 use crate::upstream::Pools;
+use crate::values::Values;
 
 /// The gateway as one worker has it.
 pub struct Gateway {
@@ -32,6 +34,8 @@ pub struct Gateway {
     keeper: Keeper,
     recorder: Arc<Recorder>,
     ids: RequestIds,
+    origins: Origins,
+    values: Values,
 }
 
 /// A request that may pass: where to, with the proofs.
@@ -83,6 +87,8 @@ impl Gateway {
             pools: Pools::default(),
             recorder,
             ids: RequestIds::new(),
+            origins: Origins::default(),
+            values: Values::default(),
         }
     }
 
@@ -106,7 +112,7 @@ impl Gateway {
         let mut res = self.answer(snapshot, req, route, permit).await?;
         snapshot
             .limits
-            .write_headers(decision.admitted, res.headers_mut());
+            .write_headers(decision.admitted, &self.values, res.headers_mut());
         Ok(res)
     }
 

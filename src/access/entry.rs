@@ -187,20 +187,20 @@ impl AccessEntry {
             line.milliseconds("duration_ms", now.saturating_sub(self.began));
             match self.end {
                 End::Complete => {}
-                End::Abandoned => line.plain("ended", "abandoned"),
-                End::Broken => line.plain("ended", "broken"),
+                End::Abandoned => line.word("ended", "abandoned"),
+                End::Broken => line.word("ended", "broken"),
             }
             line.end();
         });
     }
 
     fn describe(&self, line: &mut Line<'_>) {
-        line.plain("id", self.id);
-        line.plain("client", self.client.address());
+        line.word("id", self.id.digits().as_str());
+        line.address("client", self.client.address());
         if let Some(proxy) = self.asked_by {
-            line.plain("asked_by", proxy);
+            line.address("asked_by", proxy);
         }
-        line.plain("scheme", self.scheme.as_str());
+        line.word("scheme", self.scheme.as_str());
         match (&self.host, self.uri.authority()) {
             (Some(host), _) => line.text("host", host.as_bytes()),
             (None, Some(authority)) => line.text("host", authority.as_str().as_bytes()),
@@ -208,7 +208,7 @@ impl AccessEntry {
         }
         line.text("method", self.method.as_str().as_bytes());
         line.target(self.uri.path(), self.uri.query(), self.recorder.log.query);
-        line.plain("version", format_args!("{:?}", self.version));
+        line.word("version", version(self.version));
         if let Some(agent) = &self.agent {
             line.text("agent", agent.as_bytes());
         }
@@ -222,7 +222,7 @@ impl AccessEntry {
             line.text("user", caller.subject().as_bytes());
         }
         if let Some(refused) = &self.rejection {
-            line.plain("rejection", refused.word);
+            line.word("rejection", refused.word);
             line.cause("cause", &refused.cause);
         }
     }
@@ -272,6 +272,16 @@ impl http_body::Body for LoggedBody {
 
     fn size_hint(&self) -> SizeHint {
         http_body::Body::size_hint(&self.body)
+    }
+}
+
+fn version(version: Version) -> &'static str {
+    match version {
+        Version::HTTP_09 => "HTTP/0.9",
+        Version::HTTP_10 => "HTTP/1.0",
+        Version::HTTP_11 => "HTTP/1.1",
+        Version::HTTP_2 => "HTTP/2.0",
+        _later_versions => "HTTP/3.0",
     }
 }
 

@@ -9,9 +9,19 @@ pub(super) fn string(out: &mut Vec<u8>, text: &[u8], most: usize) {
         None => (text, false),
     };
     for chunk in text.utf8_chunks() {
-        for byte in chunk.valid().bytes() {
-            escape(out, byte);
+        let mut rest = chunk.valid().as_bytes();
+        while let Some(at) = rest.iter().position(|byte| !stands_for_itself(*byte)) {
+            let (plain, special) = rest.split_at(at);
+            out.extend_from_slice(plain);
+            rest = match special.split_first() {
+                Some((byte, rest)) => {
+                    escape(out, *byte);
+                    rest
+                }
+                None => special,
+            };
         }
+        out.extend_from_slice(rest);
         if !chunk.invalid().is_empty() {
             out.extend_from_slice("\u{fffd}".as_bytes());
         }
@@ -20,6 +30,10 @@ pub(super) fn string(out: &mut Vec<u8>, text: &[u8], most: usize) {
         out.extend_from_slice("…".as_bytes());
     }
     out.push(b'"');
+}
+
+fn stands_for_itself(byte: u8) -> bool {
+    !matches!(byte, b'"' | b'\\' | 0..=0x1f | 0x7f)
 }
 
 fn escape(out: &mut Vec<u8>, byte: u8) {

@@ -14,7 +14,7 @@ pub struct Peer {
 }
 
 /// The scheme of the public URL that the client used.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Scheme {
     Http,
     Https,

@@ -8,6 +8,7 @@ use http::header::{HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use super::rule::RuleSpec;
 use super::rules::RuleSet;
 use super::{Admitted, Limited};
+use crate::values::Values;
 
 const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
@@ -21,7 +22,7 @@ pub(super) fn policy(spec: &RuleSpec) -> HeaderValue {
 
 impl RuleSet {
     /// Writes where the client stands with the tightest of the rules that it met.
-    pub fn write_headers(&self, admitted: Admitted, headers: &mut HeaderMap) {
+    pub fn write_headers(&self, admitted: Admitted, values: &Values, headers: &mut HeaderMap) {
         let Some(standing) = admitted.tightest else {
             return;
         };
@@ -29,8 +30,14 @@ impl RuleSet {
             return;
         };
         headers.append(RATE_LIMIT_POLICY, rule.policy.clone());
-        let limit = limit_of(&rule.name, standing.remaining, standing.full_in);
-        headers.append(RATE_LIMIT, limit);
+        let limit = values.make(|draft| {
+            draft.text("\"").text(&rule.name).text("\";r=");
+            draft.number(standing.remaining);
+            draft.text(";t=").number(seconds(standing.full_in));
+        });
+        if let Some(limit) = limit {
+            headers.append(RATE_LIMIT, limit);
+        }
     }
 }
 

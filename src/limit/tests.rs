@@ -8,6 +8,7 @@ use super::*;
 use crate::clock::Timestamp;
 use crate::inbound::ClientIp;
 use crate::shared::test_redis::{TestRedis, becomes_away, becomes_shared, settings};
+use crate::values::Values;
 
 const CLIENT: KeyedOn = KeyedOn {
     client: true,
@@ -119,7 +120,7 @@ async fn a_refusal_says_when_to_come_back_and_then_holds_to_it() {
     let rules = limits.rules(&[rule("api", CLIENT, "2/min")]);
     let first = limits.admit(&rules, &[], &from("192.0.2.1")).await.unwrap();
     let mut headers = HeaderMap::new();
-    rules.write_headers(first, &mut headers);
+    rules.write_headers(first, &Values::default(), &mut headers);
     assert_eq!(headers["ratelimit-policy"], "\"api\";q=2;w=60");
     assert_eq!(headers["ratelimit"], "\"api\";r=1;t=30");
 
@@ -145,7 +146,7 @@ async fn the_tightest_rule_is_the_one_that_is_told() {
     ]);
     let admitted = limits.admit(&rules, &[], &from("192.0.2.1")).await.unwrap();
     let mut headers = HeaderMap::new();
-    rules.write_headers(admitted, &mut headers);
+    rules.write_headers(admitted, &Values::default(), &mut headers);
     assert_eq!(headers["ratelimit"], "\"tight\";r=2;t=20");
 }
 

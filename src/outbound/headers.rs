@@ -13,6 +13,8 @@ use crate::authn::{Identity, Minter};
 use crate::inbound::{Inbound, cookie};
 use crate::upstream::TrailerRule;
 
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
 /// Which headers a route strips and which it sets.
 #[derive(Clone)]
 pub struct HeaderPlan {
@@ -76,28 +78,14 @@ impl HeaderPlan {
         strip_cookies(headers);
     }
 
-    /// Says where the request came from, rebuilt from what we believe (RFC 7239).
-    pub(super) fn stamp_origin(&self, req: &Inbound, headers: &mut HeaderMap) {
-        let mut set = |name: &'static str, text: &str| {
-            if let Ok(value) = HeaderValue::from_str(text) {
-                headers.insert(HeaderName::from_static(name), value);
-            }
-        };
-        let client = req.client.to_string();
-        let (host, scheme) = (req.host.as_str(), req.scheme.as_str());
-        set("x-forwarded-for", &client);
-        set("x-real-ip", &client);
-        set("x-forwarded-proto", scheme);
-        set("x-forwarded-host", host);
-        let node = match client.contains(':') {
-            true => format!("\"[{client}]\""),
-            false => client,
-        };
-        set(
-            "forwarded",
-            &format!("for={node};host=\"{host}\";proto={scheme}"),
-        );
-        set("x-request-id", &req.id.to_string());
+    /// Names the request as our own log does.
+    pub(super) fn stamp_id(&self, req: &Inbound, stamp: Stamp<'_>, headers: &mut HeaderMap) {
+        let id = stamp.values.make(|draft| {
+            draft.text(req.id.digits().as_str());
+        });
+        if let Some(id) = id {
+            headers.insert(X_REQUEST_ID, id);
+        }
     }
 
     /// Sets what this route tells its backend. `identity` is `None` for anonymous callers.

@@ -1,5 +1,7 @@
 //! Which header names a client may not send on: one normal form decides for every spelling.
 
+use std::cmp::Ordering;
+
 use http::HeaderName;
 
 /// Names and prefixes that never pass from a client to an upstream.
@@ -71,7 +73,7 @@ impl Reserved {
     pub fn and(&self, owned: impl Iterator<Item = HeaderName>) -> Self {
         let mut names = self.names.clone();
         names.extend(owned.map(|name| normal(name.as_str())));
-        names.sort_unstable();
+        names.sort_unstable_by(|one, two| by_length(one, two));
         names.dedup();
         Self {
             names,
@@ -90,13 +92,18 @@ impl Reserved {
 
     fn holds_normal(&self, name: &str) -> bool {
         self.names
-            .binary_search_by(|known| known.as_str().cmp(name))
+            .binary_search_by(|known| by_length(known, name))
             .is_ok()
             || self
                 .prefixes
                 .iter()
                 .any(|prefix| name.starts_with(prefix.as_str()))
     }
+}
+
+/// Shorter names first: most comparisons are of two numbers.
+fn by_length(one: &str, two: &str) -> Ordering {
+    one.len().cmp(&two.len()).then_with(|| one.cmp(two))
 }
 
 fn normal(name: &str) -> String {

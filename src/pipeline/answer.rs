@@ -64,6 +64,8 @@ impl Gateway {
     fn stamp(&self) -> Stamp<'_> {
         Stamp {
             cache: self.authenticator.cache(),
+            origins: &self.origins,
+            values: &self.values,
             now: self.services.clock.now(),
         }
     }
@@ -104,15 +106,15 @@ impl Gateway {
         (route, forwarding): (&Route, &Forwarding),
         permit: &Permit,
     ) -> Result<Response<Body>, Rejection> {
-        let (scheme, host) = (req.scheme, req.host.clone());
         let switches = req.upgrade.is_some();
         let tether = permit.identity().map(|caller| self.keeper.tether(caller));
         let (tether, tunnel) = begin_stream(&req, tether)?;
         let mut outbound = Outbound::new(req, permit, (route, forwarding), self.stamp())?;
         outbound.request.tether = tunnel;
+        let (scheme, host) = &outbound.public;
         let mapping = Mapping {
-            scheme,
-            host: &host,
+            scheme: *scheme,
+            host,
             rewrite: &forwarding.rewrite,
             own_cookies: cookie::is_ours,
         };

@@ -14,6 +14,7 @@ use tokio_rustls::server::TlsStream;
 use super::slots::Slot;
 use crate::clock::timer_now;
 use crate::inbound::Flight;
+use crate::tcp::Tcp;
 
 /// What HTTP reads from and writes to. Holds the connection's place until it is dropped, also when the
 /// connection was upgraded and lives on elsewhere.
@@ -31,7 +32,7 @@ pub(super) enum Stream {
 /// A socket that marks when its client stops taking what is written: below TLS, whose buffer would
 /// hide it.
 pub(super) struct Socket {
-    tcp: TcpStream,
+    tcp: Tcp,
     wire: Arc<Wire>,
 }
 
@@ -64,7 +65,10 @@ impl Io {
 
 impl Socket {
     pub(super) fn new(tcp: TcpStream, wire: Arc<Wire>) -> Self {
-        Self { tcp, wire }
+        Self {
+            tcp: Tcp(tcp),
+            wire,
+        }
     }
 }
 

@@ -7,20 +7,14 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 /// How many keys share a lock, and compete for a place when it is tight.
 const WAYS: usize = 8;
 
-/// A key's place and name in a [`Table`]: 128 bits of a keyed hash.
+/// A key's place and name in a [`Table`]: 64 bits of a keyed hash, not zero, so that an empty slot
+/// needs no mark of its own. Among a million keys, one in 2^44 shares its name with another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Key {
-    place: u64,
-    /// Not zero, so that an empty slot needs no mark of its own.
-    tag: NonZeroU64,
-}
+pub(crate) struct Key(NonZeroU64);
 
 /// Makes keys. The hash is keyed at random, so that nobody can aim at another's place.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Keyring {
-    place: RandomState,
-    tag: RandomState,
-}
+pub(crate) struct Keyring(RandomState);
 
 /// What a table holds: a value that means nothing any more after its time.
 pub(crate) trait Expiring: Copy {
@@ -48,10 +42,7 @@ type LateSet<V> = Option<Box<Set<V>>>;
 
 impl Keyring {
     pub(crate) fn key(&self, of: impl Hash) -> Key {
-        Key {
-            place: self.place.hash_one(&of),
-            tag: NonZeroU64::new(self.tag.hash_one(&of)).unwrap_or(NonZeroU64::MIN),
-        }
+        Key(NonZeroU64::new(self.0.hash_one(of)).unwrap_or(NonZeroU64::MIN))
     }
 }
 
@@ -76,18 +67,18 @@ impl<V: Expiring> Table<V> {
         let set = set.get_or_insert_with(|| Box::new([None; WAYS]));
         let held = set
             .iter_mut()
-            .find(|slot| slot.is_some_and(|(tag, _)| tag == key.tag));
+            .find(|slot| slot.is_some_and(|(tag, _)| tag == key.0));
         let (change, result) = change(held.as_ref().and_then(|slot| slot.map(|(_, v)| v)));
         match (change, held) {
             (Change::Keep, _) | (Change::Remove, None) => {}
             (Change::Remove, Some(slot)) => *slot = None,
-            (Change::Put(value), Some(slot)) => *slot = Some((key.tag, value)),
+            (Change::Put(value), Some(slot)) => *slot = Some((key.0, value)),
             (Change::Put(value), None) => {
                 let least = set
                     .iter_mut()
                     .min_by_key(|slot| slot.map_or(0, |(_, v)| v.until().max(1)));
                 if let Some(slot) = least {
-                    *slot = Some((key.tag, value));
+                    *slot = Some((key.0, value));
                 }
             }
         }
@@ -96,7 +87,7 @@ impl<V: Expiring> Table<V> {
 
     fn set(&self, key: Key) -> Option<MutexGuard<'_, LateSet<V>>> {
         let mask = self.sets.len().checked_sub(1)?;
-        let at = usize::try_from(key.place).unwrap_or(usize::MAX) & mask;
+        let at = usize::try_from(key.0.get()).unwrap_or(usize::MAX) & mask;
         let set = self.sets.get(at)?;
         // A set is whole between any two writes: a panic elsewhere in the holder spoils nothing.
         Some(set.lock().unwrap_or_else(PoisonError::into_inner))

@@ -15,6 +15,7 @@ use super::error::ConnectError;
 use super::server::Server;
 use super::tls::{Versions, agreed_on_http2};
 use super::upload::RequestBody;
+use crate::tcp::Tcp;
 
 /// Read buffer of an HTTP/1.1 connection in bytes; the head of an answer may be as large. A fixed
 /// one reads large answers with the fewest system calls.
@@ -48,7 +49,7 @@ pub(super) async fn connect(
     versions: Versions,
     within: Duration,
 ) -> Result<Connection, ConnectError> {
-    let tcp = dial(server, within).await?;
+    let tcp = Tcp(dial(server, within).await?);
     match (server.address.scheme(), &server.tls) {
         (Scheme::Https, Some(tls)) => {
             let name = ServerName::try_from(server.address.host().to_owned())
