@@ -6,21 +6,23 @@ use sqlx::{Error, SqlSafeStr};
 
 use crate::store::OpenError;
 
-/// Two processes that start at one time may both want to make the tables: the loser looks again.
-const ATTEMPTS: usize = 3;
-
 /// Brings the tables up to date. A database that a newer binary has migrated is taken as it is:
 /// during an upgrade both run, and migrations never take away what the version before reads.
 pub(super) async fn run(connection: &mut SqliteConnection) -> Result<(), OpenError> {
     let migrator = migrator();
-    let mut attempt = 1;
-    loop {
+    // Two processes that start at one time may both want to make the tables. Who loses looks again:
+    // a step is lost once when it is read as missing, and once more when the lock is.
+    let races = 2 * migrator.iter().count();
+    for _ in 0..races {
         match migrator.run(&mut *connection).await {
-            Ok(()) => return Ok(()),
-            Err(error) if attempt < ATTEMPTS && is_race(&error) => attempt += 1,
-            Err(error) => return Err(OpenError::Migrate(error)),
+            Err(error) if is_race(&error) => {}
+            outcome => return outcome.map_err(OpenError::Migrate),
         }
     }
+    migrator
+        .run(&mut *connection)
+        .await
+        .map_err(OpenError::Migrate)
 }
 
 fn migrator() -> Migrator {
