@@ -5,6 +5,7 @@ mod lease;
 mod local;
 mod rule;
 mod rules;
+mod shared;
 #[cfg(test)]
 mod tests;
 
@@ -17,7 +18,8 @@ use crate::inbound::ClientNet;
 use crate::shared::{Digest, Health, Keyring, Redis};
 
 pub use rule::{
-    Allowance, Counts, InvalidRate, InvalidRuleName, KeyedOn, Rate, RuleName, RuleSpec, Scope, Step,
+    Allowance, Counts, InvalidRate, InvalidRuleName, KeyedOn, Precision, Rate, RuleName, RuleSpec,
+    Scope, Step,
 };
 pub use rules::{RuleId, RuleSet};
 
@@ -125,8 +127,8 @@ impl Limits {
 
     /// Charges every rule of `ids` (and those that hold everywhere) that is decided at this step.
     ///
-    /// In process this never waits. With Redis it waits at most the response time-out, and not at
-    /// all while a lease lasts or Redis is known to be away.
+    /// In process this never waits. With Redis it waits at most the response time-out; not at all
+    /// while a lease lasts, which is renewed before it is used up, or Redis is known to be away.
     ///
     /// # Errors
     /// The first rule that is exceeded, or that is strict and cannot be decided.

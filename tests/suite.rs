@@ -45,6 +45,7 @@ mod suite {
     mod praisonai;
     mod refreshing;
     mod sessions;
+    mod shared_limits;
     mod storage;
     mod streaming;
     mod streams;

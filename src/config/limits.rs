@@ -4,7 +4,9 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use super::reader::{FromToml, Table, Value, Wrong};
-use crate::limit::{Allowance, Counts, KeyedOn, Rate, RuleId, RuleName, RuleSpec, Scope};
+use crate::limit::{
+    Allowance, Counts, KeyedOn, Precision, Rate, RuleId, RuleName, RuleSpec, Scope,
+};
 
 /// Before endpoints that hash a password or check a refresh token.
 pub const CREDENTIAL: &str = "credential";
@@ -73,6 +75,12 @@ fn defaults() -> Vec<RuleSpec> {
         client_rule(CREDENTIAL, Rate::slow(60, MINUTE)),
         client_rule(REGISTRATION, Rate::slow(60, HOUR)),
     ];
+    let of_endpoints = of_endpoints.map(|rule| {
+        rule.map(|rule| RuleSpec {
+            precision: Precision::Exact,
+            ..rule
+        })
+    });
     of_endpoints
         .into_iter()
         .chain([failures])
@@ -90,6 +98,7 @@ fn client_rule(name: &str, rate: Rate) -> Option<RuleSpec> {
         counts: Counts::Requests,
         allowance: Allowance::of(rate),
         scope: Scope::Shared,
+        precision: Precision::Leased,
         keys: KEYS,
         everywhere: false,
     })
@@ -102,6 +111,7 @@ fn read_rule(section: &mut Table<'_>) -> Option<RuleSpec> {
         .map(|parts| parts.keyed_on());
     let rate = section.required::<Rate>("rate");
     let burst = section.optional::<NonZeroU32>("burst");
+    let guards = matches!(&name, Some(name) if [CREDENTIAL, REGISTRATION].contains(&name.as_str()));
     let counts = section.or("counts", Counts::Requests);
     let scope = section.or("scope", Scope::Shared);
     let keys = section.or("keys", KEYS);
@@ -111,6 +121,19 @@ fn read_rule(section: &mut Table<'_>) -> Option<RuleSpec> {
     let keyed_on = keyed_on?;
     // No route can name the rules of login endpoints, which come with their profiles.
     let everywhere = section.or("everywhere", keyed_on.login);
+    let precision = section.or(
+        "exact",
+        match guards || keyed_on.login {
+            true => Precision::Exact,
+            false => Precision::Leased,
+        },
+    );
+    if keyed_on.login && precision == Precision::Leased {
+        section.wrong(
+            "exact",
+            "guesses at a login name are always counted one by one",
+        );
+    }
     if counts == Counts::FailedAuthentications && (keyed_on.identity || keyed_on.login) {
         let problem = "whose authentication failed has no identity";
         section.wrong_with_help("key", problem, "key = \"client\", or with \"route\"");
@@ -125,6 +148,7 @@ fn read_rule(section: &mut Table<'_>) -> Option<RuleSpec> {
             ..allowance
         },
         scope,
+        precision,
         keys,
         everywhere,
     })
@@ -223,6 +247,17 @@ impl FromToml for Scope {
     }
 }
 
+impl FromToml for Precision {
+    const EXPECTED: &'static str = "true or false";
+
+    fn from_toml(value: &Value<'_>) -> Result<Self, Wrong> {
+        Ok(match bool::from_toml(value)? {
+            true => Precision::Exact,
+            false => Precision::Leased,
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::path::Path;
@@ -247,6 +282,7 @@ mod tests {
         assert!(api.keyed_on.client && api.keyed_on.route && !api.keyed_on.identity);
         assert_eq!(api.allowance.burst.get(), 10);
         assert_eq!((api.scope, api.everywhere), (Scope::Shared, false));
+        assert_eq!(api.precision, Precision::Leased);
     }
 
     #[test]
@@ -265,6 +301,23 @@ mod tests {
         let rules = read_text(text).unwrap();
         assert_eq!(rules.len(), 3);
         assert_eq!(rules[0].allowance.burst.get(), 3);
+    }
+
+    #[test]
+    fn what_guards_a_login_is_counted_exactly() {
+        let rule = |name: &str, key: &str| {
+            format!("[[limit]]\nname = \"{name}\"\nkey = \"{key}\"\nrate = \"9000/s\"\n")
+        };
+        for (text, precision) in [
+            (rule("credential", "client"), Precision::Exact),
+            (rule("names", "login"), Precision::Exact),
+            (rule("api", "client"), Precision::Leased),
+            (rule("api", "client") + "exact = true", Precision::Exact),
+        ] {
+            assert_eq!(read_text(&text).unwrap()[0].precision, precision, "{text}");
+        }
+        let shown = read_text(&(rule("names", "login") + "exact = false\n")).unwrap_err();
+        assert!(shown.contains("one by one"), "{shown}");
     }
 
     #[test]

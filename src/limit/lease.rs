@@ -1,206 +1,402 @@
-//! Counting together with other nodes: Redis holds the budget, each node a lease of it.
+//! What one node holds of a budget that many share, and when it asks for more.
+//!
+//! A lease is taken from the budget before it is spent, and made whole again while half of it is
+//! left. So whatever a node admits in a span of time was taken in that span, or is the lease that it
+//! held before: all nodes together admit at most burst + rate × span + nodes × lease.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
-use super::Verdict;
-use super::local::{Effect, LocalLimiter};
-use super::rule::{RuleSpec, Scope};
-use crate::clock::Clock;
-use crate::shared::{Away, Bucket, Change, Digest, Expiring, Key, Redis, Table, Taken, nanos};
+use crate::shared::{Bucket, Expiring, Taken, nanos};
 
-/// Budgets below this are asked of Redis one by one: a lease of them would distort them.
-const SMALLEST_LEASED: u32 = 20;
+/// The leases of all nodes together are this part of the burst, however many nodes there are: by so
+/// much it may be exceeded, and by so much fall short while leases lie unused.
+const LEASED_PART: u32 = 10;
 
-/// A lease is this part of the budget, so that the nodes together are off by little.
-const LEASES_PER_BUDGET: u32 = 10;
+/// Who found too little lets a lease grow back before asking again, or this long: a budget that is
+/// used up costs a few commands a second and not one a request.
+const LONGEST_LULL: Duration = Duration::from_millis(100);
 
-/// However large the budget: what a node may admit beyond it, and what dies with the node.
-const LARGEST_LEASE: u32 = 100;
-
-/// One rule's counters in Redis, with what this node holds of them.
-#[derive(Debug)]
-pub(super) struct SharedLimiter {
-    redis: Redis,
-    clock: Clock,
-    /// Stands before each key. Names the allowance, so that a changed one starts fresh.
-    prefix: String,
-    bucket: Bucket,
-    /// How much is asked for at a time; one for exact rules.
-    lease: u32,
-    leases: Table<Lease>,
-    /// This node's share of the rule, for while Redis is away. `None` for a strict rule.
-    shadow: Option<LocalLimiter>,
-}
-
-/// What this node knows of one key without asking.
+/// The terms of all leases of one rule.
 #[derive(Clone, Copy, Debug)]
-enum Lease {
-    /// So much may be admitted, until the budget would be full again anyway.
-    Granted { left: u32, beyond: u32, until: u64 },
-    /// Nothing will be admitted before then, whoever asks: rates only refuse, nobody gives back.
-    Denied { until: u64 },
+pub(super) struct Terms {
+    pub bucket: Bucket,
+    /// The most that a node holds of one budget. Nothing: every charge is asked for.
+    pub lease: u32,
+    /// When an answer of Redis has come, or does not come any more.
+    pub patience: Duration,
 }
 
-impl SharedLimiter {
-    pub(super) fn new(spec: &RuleSpec, redis: Redis, clock: Clock) -> Self {
-        let allowance = spec.allowance;
-        let (rate, burst) = (allowance.rate, allowance.burst.get());
-        let (name, per) = (spec.name.as_str(), rate.per().as_secs());
-        let shadow = match spec.scope {
-            Scope::Strict => None,
-            Scope::Shared | Scope::Node => {
-                let share = allowance.share(redis.nodes());
-                Some(LocalLimiter::new(share, spec.keys, clock.clone()))
-            }
+/// What a node holds of one budget. Times are nanoseconds of [`crate::clock::Clock::steady`].
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Lease {
+    /// So many may be admitted without asking. They are taken, and do not lapse.
+    left: u32,
+    /// What the budget had besides when it was asked last.
+    beyond: u32,
+    rest: Rest,
+    /// When the budget would be full again if nobody took anything.
+    full: u64,
+}
+
+/// What is known of the rest of the budget.
+#[derive(Clone, Copy, Debug, Default)]
+enum Rest {
+    #[default]
+    Unknown,
+    /// More has been asked for. After this time whoever asked is gone.
+    Asked { until: u64 },
+    /// There is too little before this time, whoever asks: nobody gives back.
+    Short { until: u64 },
+}
+
+/// What a charge finds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Found {
+    Enough {
+        remaining: u32,
+    },
+    /// Enough for this one, and more is to be asked for behind its back.
+    Low {
+        remaining: u32,
+        wish: Wish,
+    },
+    /// Nothing: the charge has to wait for what it asks for.
+    Nothing(Wish),
+    Refused {
+        until: u64,
+    },
+}
+
+/// What a charge gets that has waited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Settled {
+    Admitted { remaining: u32 },
+    Refused { until: u64 },
+}
+
+/// What is asked of a budget.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wish {
+    /// For the charge that waits and no more: rules without leases, and while one is on its way.
+    One,
+    /// A lease, of which the charge that waits is met.
+    Lease(u32),
+    /// What makes a lease whole; nobody waits.
+    Renewal(u32),
+}
+
+impl Terms {
+    /// How much a node holds of a budget of `burst`.
+    pub(super) fn lease(burst: u32, nodes: NonZeroU32) -> u32 {
+        match burst / LEASED_PART / nodes {
+            // Held for a charge that does not come, one is a part of so small a budget.
+            0 | 1 => 0,
+            lease => lease,
+        }
+    }
+}
+
+impl Lease {
+    /// Charges one to what is held.
+    pub(super) fn spend(&mut self, terms: &Terms, now: u64) -> Found {
+        let may_ask = self.rest.may_be_asked(now);
+        let asked = Rest::Asked {
+            until: now.saturating_add(nanos(terms.patience)),
         };
-        Self {
-            prefix: format!(
-                "{}:limit:{name}:{}-{per}-{burst}:",
-                redis.prefix(),
-                rate.count()
-            ),
-            bucket: Bucket {
-                interval: rate.interval(),
-                burst,
-            },
-            lease: lease(burst, spec.keyed_on.login),
-            leases: Table::with_room_for(spec.keys),
-            shadow,
-            redis,
-            clock,
-        }
-    }
-
-    /// Charges one: from the lease, else from Redis, else from this node's share.
-    ///
-    /// # Errors
-    /// Redis is away, and the rule is strict.
-    pub(super) async fn charge(
-        &self,
-        key: Key,
-        name: impl FnOnce() -> Digest,
-    ) -> Result<Verdict, Away> {
-        if let Some(verdict) = self.spend(key) {
-            return Ok(verdict);
-        }
-        let place = format!("{}{}", self.prefix, name());
-        match (
-            self.redis.take(&place, self.bucket, self.lease).await,
-            &self.shadow,
-        ) {
-            (Ok(taken), _) => Ok(self.note(key, taken)),
-            (Err(Away), Some(shadow)) => Ok(shadow.decide(key, Effect::Charge)),
-            (Err(Away), None) => Err(Away),
-        }
-    }
-
-    /// Whether a charge is known to be refused, without asking Redis: a node learns of an empty
-    /// budget when it charges one itself.
-    pub(super) fn quote(&self, key: Key) -> Verdict {
-        let now = nanos(self.clock.steady());
-        let held = self.leases.update(key, |held| (Change::Keep, held));
-        if let Some(Lease::Denied { until }) = held
-            && until > now
-        {
-            return refused(until, now);
-        }
-        match &self.shadow {
-            Some(shadow) if !self.redis.answers() => shadow.decide(key, Effect::Quote),
-            Some(_) | None => Verdict::Admitted {
-                remaining: self.bucket.burst,
-            },
-        }
-    }
-
-    fn spend(&self, key: Key) -> Option<Verdict> {
-        let now = nanos(self.clock.steady());
-        self.leases.update(key, |held| match held {
-            Some(Lease::Granted {
-                left,
-                beyond,
-                until,
-            }) if until > now && left > 0 => {
-                let left = left - 1;
-                let remaining = left.saturating_add(beyond);
-                let rest = Lease::Granted {
-                    left,
-                    beyond,
-                    until,
-                };
-                (Change::Put(rest), Some(Verdict::Admitted { remaining }))
+        if let Some(left) = self.left.checked_sub(1) {
+            self.left = left;
+            let remaining = left.saturating_add(self.beyond);
+            if !may_ask || left > terms.lease / 2 {
+                return Found::Enough { remaining };
             }
-            Some(Lease::Denied { until }) if until > now => {
-                (Change::Keep, Some(refused(until, now)))
+            self.rest = asked;
+            let wish = Wish::Renewal(terms.lease.saturating_sub(left));
+            return Found::Low { remaining, wish };
+        }
+        match self.rest {
+            Rest::Short { until } if !may_ask => Found::Refused { until },
+            Rest::Unknown | Rest::Asked { .. } | Rest::Short { .. } => {
+                if !may_ask || terms.lease == 0 {
+                    return Found::Nothing(Wish::One);
+                }
+                self.rest = asked;
+                Found::Nothing(Wish::Lease(terms.lease))
             }
-            Some(Lease::Granted { .. } | Lease::Denied { .. }) => (Change::Remove, None),
-            None => (Change::Keep, None),
-        })
+        }
     }
 
-    /// Keeps what Redis gave beyond the one that was needed, or that it gave nothing.
-    fn note(&self, key: Key, taken: Taken) -> Verdict {
-        let now = nanos(self.clock.steady());
-        let Some(rest) = taken.taken.checked_sub(1) else {
-            let until = now.saturating_add(nanos(taken.wait));
-            self.leases.update(key, |held| match held {
-                Some(Lease::Granted { left, until, .. }) if left > 0 && until > now => {
-                    (Change::Keep, ())
-                }
-                Some(Lease::Granted { .. } | Lease::Denied { .. }) | None => {
-                    (Change::Put(Lease::Denied { until }), ())
-                }
-            });
-            return refused(until, now);
+    /// Takes up what a wish was answered with, and says what whoever waits for it gets.
+    pub(super) fn settle(
+        &mut self,
+        terms: &Terms,
+        (wish, taken): (Wish, Taken),
+        now: u64,
+    ) -> Settled {
+        let interval = nanos(terms.bucket.interval);
+        let times = |many: u32| interval.saturating_mul(u64::from(many));
+        let want = wish.want();
+        let lull = times(want.saturating_sub(taken.taken.saturating_add(1)));
+        let lull = lull.min(nanos(LONGEST_LULL));
+        let until = now.saturating_add(nanos(taken.wait)).saturating_add(lull);
+        if taken.taken < want {
+            self.rest = Rest::Short { until };
+        } else {
+            match wish {
+                Wish::Lease(_) | Wish::Renewal(_) => self.rest = Rest::Unknown,
+                // Somebody else's wish may still be on its way.
+                Wish::One => {}
+            }
+        }
+        self.beyond = taken.left;
+        self.full = now.saturating_add(times(terms.bucket.burst.saturating_sub(taken.left)));
+        let held = self.left.saturating_add(taken.taken);
+        let Some(left) = held.checked_sub(wish.waits()) else {
+            return Settled::Refused { until };
         };
-        if rest > 0 {
-            self.keep(key, rest, taken.left);
-        }
-        Verdict::Admitted {
-            remaining: rest.saturating_add(taken.left),
+        // An answer that was late beyond all patience may find a lease that was asked for since.
+        self.left = left.min(terms.lease);
+        Settled::Admitted {
+            remaining: self.left.saturating_add(self.beyond),
         }
     }
 
-    fn keep(&self, key: Key, rest: u32, beyond: u32) {
-        let now = nanos(self.clock.steady());
-        let spent = self.bucket.burst.saturating_sub(beyond);
-        let full_in = nanos(self.bucket.interval).saturating_mul(u64::from(spent));
-        let until = now.saturating_add(full_in);
-        self.leases.update(key, |held| {
-            let had = match held {
-                Some(Lease::Granted { left, until, .. }) if until > now => left,
-                Some(Lease::Granted { .. } | Lease::Denied { .. }) | None => 0,
-            };
-            let left = had.saturating_add(rest);
-            (
-                Change::Put(Lease::Granted {
-                    left,
-                    beyond,
-                    until,
-                }),
-                (),
-            )
-        });
+    /// Whether it need not be remembered: exact rules hold nothing.
+    pub(super) fn says_nothing(&self) -> bool {
+        self.left == 0 && matches!(self.rest, Rest::Unknown)
+    }
+
+    /// Whether there is nothing to be had, as far as is known, and until when.
+    pub(super) fn empty_until(&self, now: u64) -> Option<u64> {
+        match self.rest {
+            Rest::Short { until } if self.left == 0 && until > now => Some(until),
+            Rest::Short { .. } | Rest::Asked { .. } | Rest::Unknown => None,
+        }
+    }
+}
+
+impl Rest {
+    fn may_be_asked(self, now: u64) -> bool {
+        match self {
+            Rest::Unknown => true,
+            Rest::Asked { until } | Rest::Short { until } => until <= now,
+        }
+    }
+}
+
+impl Wish {
+    pub(super) fn want(self) -> u32 {
+        match self {
+            Wish::One => 1,
+            Wish::Lease(want) | Wish::Renewal(want) => want,
+        }
+    }
+
+    /// How many charges wait for the answer.
+    fn waits(self) -> u32 {
+        match self {
+            Wish::One | Wish::Lease(_) => 1,
+            Wish::Renewal(_) => 0,
+        }
     }
 }
 
 impl Expiring for Lease {
     fn until(&self) -> u64 {
-        match self {
-            Lease::Granted { until, .. } | Lease::Denied { until } => *until,
+        self.full
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const SECOND: u64 = 1_000_000_000;
+
+    /// Ten a second, a hundred at once, five of them held by a node.
+    const TERMS: Terms = Terms {
+        bucket: Bucket {
+            interval: Duration::from_millis(100),
+            burst: 100,
+        },
+        lease: 5,
+        patience: Duration::from_millis(200),
+    };
+
+    fn taken(taken: u32, left: u32) -> Taken {
+        let wait = match taken {
+            0 => Duration::from_millis(40),
+            1.. => Duration::ZERO,
+        };
+        Taken { taken, left, wait }
+    }
+
+    #[test]
+    fn a_lease_is_a_tenth_of_the_budget_for_all_nodes_together() {
+        for (burst, nodes, lease) in [
+            (1_000, 1, 100),
+            (1_000, 3, 33),
+            (1_000, 100, 0),
+            (19, 1, 0),
+            (20, 1, 2),
+            (u32::MAX, 1, 429_496_729),
+        ] {
+            let nodes = NonZeroU32::new(nodes).unwrap();
+            assert_eq!(Terms::lease(burst, nodes), lease, "{burst} of {nodes}");
         }
     }
-}
 
-/// How much to ask for at a time. Guesses at a login are counted one by one.
-fn lease(burst: u32, login: bool) -> u32 {
-    if login || burst < SMALLEST_LEASED {
-        return 1;
+    #[test]
+    fn one_charge_waits_for_a_lease_and_the_next_ones_ask_for_themselves() {
+        let mut lease = Lease::default();
+        assert_eq!(lease.spend(&TERMS, 0), Found::Nothing(Wish::Lease(5)));
+        assert_eq!(lease.spend(&TERMS, 0), Found::Nothing(Wish::One));
+        let mine = lease.settle(&TERMS, (Wish::Lease(5), taken(5, 95)), 0);
+        assert_eq!(mine, Settled::Admitted { remaining: 99 });
+        assert_eq!(lease.spend(&TERMS, 0), Found::Enough { remaining: 98 });
+        let other = lease.settle(&TERMS, (Wish::One, taken(1, 94)), 0);
+        assert_eq!(other, Settled::Admitted { remaining: 97 });
     }
-    (burst / LEASES_PER_BUDGET).min(LARGEST_LEASE)
-}
 
-fn refused(until: u64, now: u64) -> Verdict {
-    Verdict::Refused {
-        retry_after: Duration::from_nanos(until.saturating_sub(now)),
+    #[test]
+    fn it_is_made_whole_while_half_of_it_is_left_and_asked_for_once() {
+        let mut lease = Lease::default();
+        let _ = lease.spend(&TERMS, 0);
+        let _ = lease.settle(&TERMS, (Wish::Lease(5), taken(5, 90)), 0);
+        assert_eq!(lease.spend(&TERMS, 0), Found::Enough { remaining: 93 });
+        let (remaining, wish) = (92, Wish::Renewal(3));
+        assert_eq!(lease.spend(&TERMS, 0), Found::Low { remaining, wish });
+        assert_eq!(lease.spend(&TERMS, 0), Found::Enough { remaining: 91 });
+        let _ = lease.settle(&TERMS, (wish, taken(3, 87)), 0);
+        assert_eq!((lease.left, lease.beyond), (4, 87));
+    }
+
+    #[test]
+    fn who_asked_and_is_gone_is_waited_for_as_long_as_an_answer_may_take() {
+        let mut lease = Lease::default();
+        assert_eq!(lease.spend(&TERMS, 0), Found::Nothing(Wish::Lease(5)));
+        let late = nanos(TERMS.patience);
+        assert_eq!(lease.spend(&TERMS, late - 1), Found::Nothing(Wish::One));
+        assert_eq!(lease.spend(&TERMS, late), Found::Nothing(Wish::Lease(5)));
+    }
+
+    #[test]
+    fn an_empty_budget_is_not_asked_before_a_lease_has_grown_back_or_a_lull_is_over() {
+        let mut lease = Lease::default();
+        let _ = lease.spend(&TERMS, 0);
+        let until = 40_000_000 + 100_000_000;
+        let refused = lease.settle(&TERMS, (Wish::Lease(5), taken(0, 0)), 0);
+        assert_eq!(refused, Settled::Refused { until });
+        assert_eq!(lease.spend(&TERMS, 0), Found::Refused { until });
+        assert_eq!(lease.empty_until(until - 1), Some(until));
+        assert_eq!(lease.empty_until(until), None);
+        assert_eq!(lease.spend(&TERMS, until), Found::Nothing(Wish::Lease(5)));
+    }
+
+    #[test]
+    fn an_exact_rule_holds_nothing_and_is_told_to_the_moment_when_there_is_one() {
+        let exact = Terms { lease: 0, ..TERMS };
+        let mut lease = Lease::default();
+        assert_eq!(lease.spend(&exact, 0), Found::Nothing(Wish::One));
+        let _ = lease.settle(&exact, (Wish::One, taken(1, 7)), 0);
+        assert!(lease.says_nothing());
+        let until = 40_000_000;
+        let refused = lease.settle(&exact, (Wish::One, taken(0, 0)), 0);
+        assert_eq!(refused, Settled::Refused { until });
+        assert_eq!(lease.spend(&exact, until), Found::Nothing(Wish::One));
+    }
+
+    /// The budget in Redis, as `take.lua` counts it.
+    #[derive(Default)]
+    struct Shelf {
+        full: u64,
+        taken: u32,
+    }
+
+    impl Shelf {
+        fn take(&mut self, want: u32, now: u64) -> Taken {
+            let (interval, burst) = (nanos(TERMS.bucket.interval), TERMS.bucket.burst);
+            let full = self.full.max(now);
+            let spent = u32::try_from((full - now).div_ceil(interval)).unwrap();
+            let Some(room) = burst.checked_sub(spent).filter(|room| *room > 0) else {
+                let wait = full - now - u64::from(burst - 1) * interval;
+                let wait = Duration::from_nanos(wait);
+                return Taken {
+                    taken: 0,
+                    left: 0,
+                    wait,
+                };
+            };
+            let taken = room.min(want);
+            self.full = full + u64::from(taken) * interval;
+            self.taken += taken;
+            let (left, wait) = (room - taken, Duration::ZERO);
+            Taken { taken, left, wait }
+        }
+    }
+
+    /// A charge at one of three nodes, some time after the one before; what it asks for is answered
+    /// after some more charges, or never.
+    #[derive(Clone, Debug)]
+    struct Charge {
+        node: usize,
+        after: u64,
+        answered: Option<usize>,
+    }
+
+    fn charges() -> impl Strategy<Value = Vec<Charge>> {
+        let after = prop_oneof![6 => 0..SECOND / 100, 1 => 0..20 * SECOND];
+        let answered = prop::option::weighted(0.9, 0..4_usize);
+        let charge = (0..3_usize, after, answered);
+        let charge = charge.prop_map(|(node, after, answered)| Charge {
+            node,
+            after,
+            answered,
+        });
+        prop::collection::vec(charge, 1..400)
+    }
+
+    proptest! {
+        /// Whoever charges when, and whichever answers are late or lost.
+        #[test]
+        fn in_no_span_of_time_more_is_admitted_than_the_bound(charges in charges()) {
+            let (mut shelf, mut nodes) = (Shelf::default(), [Lease::default(); 3]);
+            let (mut now, mut admitted) = (0, Vec::new());
+            let mut on_their_way: Vec<(usize, usize, Wish)> = Vec::new();
+            for (at, charge) in charges.iter().enumerate() {
+                now += charge.after;
+                let (due, later) = on_their_way.into_iter().partition(|(when, ..)| *when <= at);
+                on_their_way = later;
+                for (_, node, wish) in due {
+                    let answer = (wish, shelf.take(wish.want(), now));
+                    let settled = nodes[node].settle(&TERMS, answer, now);
+                    if wish.waits() == 1 && matches!(settled, Settled::Admitted { .. }) {
+                        admitted.push(now);
+                    }
+                    prop_assert!(nodes[node].left <= TERMS.lease);
+                }
+                let found = nodes[charge.node].spend(&TERMS, now);
+                if matches!(found, Found::Enough { .. } | Found::Low { .. }) {
+                    admitted.push(now);
+                }
+                if let Found::Low { wish, .. } | Found::Nothing(wish) = found {
+                    match charge.answered {
+                        Some(later) => on_their_way.push((at + 1 + later, charge.node, wish)),
+                        // Lost on the way back: what was taken is gone.
+                        None => drop(shelf.take(wish.want(), now)),
+                    }
+                }
+                prop_assert!(admitted.len() <= usize::try_from(shelf.taken).unwrap());
+            }
+            let interval = nanos(TERMS.bucket.interval);
+            for (first, from) in admitted.iter().enumerate() {
+                for (last, to) in admitted.iter().enumerate().skip(first) {
+                    let grown = usize::try_from((to - from) / interval).unwrap() + 1;
+                    prop_assert!(last - first < 100 + grown + 3 * 5);
+                }
+            }
+        }
     }
 }

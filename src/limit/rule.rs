@@ -62,6 +62,15 @@ pub enum Scope {
     Node,
 }
 
+/// How exactly nodes count together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Precision {
+    /// From leases, without waiting for Redis; all together off by a tenth of the burst at most.
+    Leased,
+    /// Redis is asked for each.
+    Exact,
+}
+
 /// When a request meets a rule: as soon as everything that the rule is keyed on is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Step {
@@ -81,6 +90,7 @@ pub struct RuleSpec {
     pub counts: Counts,
     pub allowance: Allowance,
     pub scope: Scope,
+    pub precision: Precision,
     /// How many keys are remembered at a time, at least.
     pub keys: usize,
     /// Whether it holds on every route, named there or not.

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use http::HeaderValue;
 
-use super::lease::SharedLimiter;
 use super::local::{Effect, LocalLimiter};
 use super::rule::{RuleSpec, Scope, Step};
+use super::shared::SharedLimiter;
 use super::{Admitted, Exceeded, LimitKeys, Limited, Limits, Standing, Verdict, headers};
 use crate::shared::{Away, Keyring};
 
@@ -46,7 +46,7 @@ pub(super) struct Rule {
 #[derive(Debug)]
 pub(super) enum Limiter {
     Local(LocalLimiter),
-    Shared(SharedLimiter),
+    Shared(Arc<SharedLimiter>),
 }
 
 /// The counters in use, by the rule that they count for. A rule that a reload leaves as it was
@@ -105,7 +105,8 @@ impl Limits {
                 self.clock.clone(),
             )),
             (Some(redis), Scope::Shared | Scope::Strict) => {
-                Limiter::Shared(SharedLimiter::new(spec, redis.clone(), self.clock.clone()))
+                let (redis, clock) = (redis.clone(), self.clock.clone());
+                Limiter::Shared(Arc::new(SharedLimiter::new(spec, redis, clock)))
             }
         }
     }

@@ -86,6 +86,7 @@ struct Circuit {
     client: Client,
     settings: RedisSettings,
     clock: Clock,
+    control: Handle,
     /// There while the circuit is closed.
     link: ArcSwapOption<MultiplexedConnection>,
     opened: Notify,
@@ -157,6 +158,7 @@ impl Redis {
             client: settings.client()?,
             settings,
             clock,
+            control: control.clone(),
             link: ArcSwapOption::empty(),
             opened: Notify::new(),
             seen: watch::Sender::new(seen),
@@ -196,6 +198,16 @@ impl Redis {
 
     pub(crate) fn nodes(&self) -> NonZeroU32 {
         self.0.settings.nodes
+    }
+
+    /// The longest wait for an answer.
+    pub(crate) fn response_timeout(&self) -> Duration {
+        self.0.settings.response_timeout
+    }
+
+    /// Where to ask what nobody waits for.
+    pub(crate) fn control(&self) -> &Handle {
+        &self.0.control
     }
 
     /// Tells the other nodes that there is something new in the database. A message that is lost
