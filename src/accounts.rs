@@ -212,7 +212,9 @@ impl Accounts {
                 self.write_key_uses().await;
             }
             // A database that is away is told of by `read_news`.
-            drop(self.calibrate().await);
+            if let Ok(measured) = self.calibrate().await {
+                measured.await;
+            }
             if self.0.clock.steady() >= sweep_at {
                 sweep_at = self.0.clock.steady() + SWEEP;
                 self.sweep().await;

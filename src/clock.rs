@@ -101,6 +101,11 @@ impl Clock {
                 let read = SystemTime::now()
                     .duration_since(UNIX_EPOCH)
                     .map_or(0, |d| i64::try_from(d.as_millis()).unwrap_or(i64::MAX));
+                // Written once a millisecond rather than at every look: all workers read this.
+                let known = latest.load(Ordering::Relaxed);
+                if read <= known {
+                    return Timestamp(known);
+                }
                 Timestamp(latest.fetch_max(read, Ordering::Relaxed).max(read))
             }
             Source::Manual { wall, .. } => Timestamp(wall.load(Ordering::Relaxed)),

@@ -1,6 +1,7 @@
 //! The only place that computes password hashes: on threads of its own, with memory and waiting
 //! both bounded, so that a flood of log-ins is turned away rather than served from swap.
 
+mod memory;
 mod pool;
 mod scheme;
 mod stored;
@@ -27,7 +28,7 @@ const RETRY_AFTER: Duration = Duration::from_secs(2);
 #[derive(Clone, Debug)]
 pub struct HashSettings {
     pub cost: Cost,
-    /// Hashes computed at one time; each thread keeps [`Cost::memory_kib`] of memory.
+    /// Hashes computed at one time; each thread works in [`Cost::memory_kib`] of memory.
     pub threads: NonZeroUsize,
     /// Hashes that may wait for a thread.
     pub queue: NonZeroUsize,
@@ -234,13 +235,19 @@ impl Hasher {
         Scheme::own(self.cost).to_string()
     }
 
-    /// How long a hash of this scheme takes here; waits for a thread.
-    pub async fn measure(&self, scheme: &str) -> Result<Duration, HashError> {
+    /// How long a hash of this scheme takes here. Its place in the queue is taken at once, and
+    /// whoever logs in from now on is behind it.
+    pub fn measure(
+        &self,
+        scheme: &str,
+    ) -> impl Future<Output = Result<Duration, HashError>> + use<> {
         // A scheme's text says the length of the output where it matters.
         let length = scheme.rsplit_once("l=").and_then(|(_, l)| l.parse().ok());
-        let scheme =
-            Scheme::parse(scheme, length.unwrap_or_default()).map_err(|_| HashError::Unreadable)?;
-        self.ask(|answer| Work::Measure { scheme, answer }).await
+        let scheme = Scheme::parse(scheme, length.unwrap_or_default());
+        let asked = scheme
+            .map_err(|_| HashError::Unreadable)
+            .and_then(|scheme| self.hand_in(|answer| Work::Measure { scheme, answer }));
+        async { asked?.await.map_err(|_| HashError::Gone)? }
     }
 
     /// How many hashes were computed since the start.
@@ -253,7 +260,7 @@ impl Hasher {
         self.queue.waiting()
     }
 
-    /// Octets of memory that the threads hold for hashing.
+    /// Octets of memory that are in use for hashing or kept for the next hash.
     pub fn memory(&self) -> usize {
         self.queue.memory()
     }
@@ -262,8 +269,15 @@ impl Hasher {
         &self,
         work: impl FnOnce(oneshot::Sender<Result<T, HashError>>) -> Work,
     ) -> Result<T, HashError> {
+        self.hand_in(work)?.await.map_err(|_| HashError::Gone)?
+    }
+
+    fn hand_in<T>(
+        &self,
+        work: impl FnOnce(oneshot::Sender<Result<T, HashError>>) -> Work,
+    ) -> Result<oneshot::Receiver<Result<T, HashError>>, HashError> {
         let (answer, answered) = oneshot::channel();
         self.queue.push(Job::new(work(answer)))?;
-        answered.await.map_err(|_| HashError::Gone)?
+        Ok(answered)
     }
 }

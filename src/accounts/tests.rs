@@ -74,9 +74,10 @@ async fn open(folder: &Path, rules: Rules, clock: &Clock, memory_kib: u32) -> Ac
         },
         key_prefix: KeyPrefix::default(),
     };
-    Accounts::open(&settings, rules, clock.clone())
-        .await
-        .unwrap()
+    let opened = Accounts::open(&settings, rules, clock.clone()).await;
+    let accounts = opened.unwrap();
+    accounts.calibrate().await.unwrap().await;
+    accounts
 }
 
 fn is_revoked(accounts: &Accounts, session: &Opened) -> bool {

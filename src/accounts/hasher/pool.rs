@@ -1,17 +1,18 @@
 //! The threads that hash, and the bounded queue before them.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::mpsc::{self, Receiver, SyncSender, TrySendError};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender, TrySendError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
 use argon2::password_hash::phc::{Output, ParamsString, PasswordHash as Phc, Salt};
-use argon2::{Algorithm, Argon2, Block, Params, Version};
+use argon2::{Algorithm, Argon2, Params, Version};
 use aws_lc_rs::{constant_time, pbkdf2};
 use tokio::sync::oneshot;
 use zeroize::Zeroizing;
 
+use super::memory::Shelf;
 use super::scheme::{BCRYPT_SALT, Scheme};
 use super::stored::Stored;
 use super::{Checked, Cost, HashError, HashSettings, RETRY_AFTER};
@@ -23,6 +24,10 @@ use crate::secret;
 const SALT: usize = 16;
 /// Octets of the hash.
 const OUTPUT: usize = Params::DEFAULT_OUTPUT_LEN;
+
+/// So long without a password to hash, and the memory goes back to the system. A gateway at which
+/// people log in now and then is smaller by 19 MiB a thread, and one at which they queue keeps them.
+const IDLE: Duration = Duration::from_millis(250);
 
 type Answer<T> = oneshot::Sender<Result<T, HashError>>;
 
@@ -58,7 +63,7 @@ impl Job {
 struct Gauges {
     hashes: AtomicU64,
     waiting: AtomicUsize,
-    blocks: AtomicUsize,
+    shelf: Shelf,
 }
 
 /// The handle's end of the queue.
@@ -92,7 +97,7 @@ impl Queue {
     }
 
     pub(super) fn memory(&self) -> usize {
-        self.gauges.blocks.load(Ordering::Relaxed) * Block::SIZE
+        self.gauges.shelf.held()
     }
 }
 
@@ -124,48 +129,43 @@ impl Crew {
     /// Starts the threads; they end when the last handle is dropped.
     pub(super) fn start(self) -> std::io::Result<()> {
         for number in 0..self.threads {
-            let mut bench = Bench::new(blocks(self.cost), Arc::clone(&self.gauges));
+            let bench = Bench {
+                usual: blocks(self.cost),
+                gauges: Arc::clone(&self.gauges),
+            };
             let jobs = Arc::clone(&self.jobs);
             thread::Builder::new()
                 .name(format!("hasher-{number}"))
-                .spawn(move || {
-                    while let Some(job) = next(&jobs) {
-                        bench.work(job);
-                    }
-                })?;
+                .spawn(move || bench.work_off(&jobs))?;
         }
         Ok(())
     }
 }
 
-/// Waits for a job: one thread at the queue, the others behind it at the lock.
-fn next(jobs: &Mutex<Receiver<Job>>) -> Option<Job> {
-    jobs.lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .recv()
-        .ok()
-}
-
-/// A thread's place of work: the memory is taken once and used for every hash.
+/// A thread's place of work.
 struct Bench {
-    blocks: Vec<Block>,
-    /// How many blocks a hash of the configured cost takes.
+    /// How many blocks of memory a hash of the configured cost takes.
     usual: usize,
     gauges: Arc<Gauges>,
 }
 
 impl Bench {
-    fn new(usual: usize, gauges: Arc<Gauges>) -> Self {
-        let mut bench = Self {
-            blocks: Vec::new(),
-            usual,
-            gauges,
-        };
-        bench.resize(usual);
-        bench
+    /// One thread waits at the queue, the others behind it at the lock.
+    fn work_off(&self, jobs: &Mutex<Receiver<Job>>) {
+        loop {
+            let next = jobs
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .recv_timeout(IDLE);
+            match next {
+                Ok(job) => self.work(job),
+                Err(RecvTimeoutError::Timeout) => self.gauges.shelf.clear(),
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+        }
     }
 
-    fn work(&mut self, Job(work): Job) {
+    fn work(&self, Job(work): Job) {
         self.gauges.waiting.fetch_sub(1, Ordering::Relaxed);
         match work {
             // Whoever asked has gone: no work for nobody.
@@ -186,7 +186,7 @@ impl Bench {
         }
     }
 
-    fn hash(&mut self, password: &PlainPassword, cost: Cost) -> Result<PasswordHash, HashError> {
+    fn hash(&self, password: &PlainPassword, cost: Cost) -> Result<PasswordHash, HashError> {
         let salt: [u8; SALT] = secret::random();
         let mut output = Zeroizing::new([0; OUTPUT]);
         self.gauges.hashes.fetch_add(1, Ordering::Relaxed);
@@ -195,11 +195,7 @@ impl Bench {
         write(cost, &salt, output.as_slice())
     }
 
-    fn verify(
-        &mut self,
-        password: &PlainPassword,
-        hash: &PasswordHash,
-    ) -> Result<Checked, HashError> {
+    fn verify(&self, password: &PlainPassword, hash: &PasswordHash) -> Result<Checked, HashError> {
         let stored = Stored::parse(hash.as_phc()).map_err(|_| HashError::Unreadable)?;
         let input = stored.input.of(password);
         let mut computed = Zeroizing::new(vec![0; stored.output.len()]);
@@ -214,7 +210,7 @@ impl Bench {
     }
 
     /// The least of three times: what other work on this machine adds is not the scheme's.
-    fn measure(&mut self, scheme: Scheme) -> Result<Duration, HashError> {
+    fn measure(&self, scheme: Scheme) -> Result<Duration, HashError> {
         let salt: [u8; SALT] = secret::random();
         let mut output = vec![0; scheme.usual_length()];
         let mut least = Duration::MAX;
@@ -227,7 +223,7 @@ impl Bench {
     }
 
     fn derive(
-        &mut self,
+        &self,
         scheme: Scheme,
         input: &[u8],
         salt: &[u8],
@@ -240,16 +236,10 @@ impl Bench {
                 cost,
             } => {
                 let params = cost.params().map_err(|_| HashError::Unreadable)?;
-                let derived = Argon2::new(algorithm, version, params.clone())
-                    .hash_password_into_with_memory(
-                        input,
-                        salt,
-                        output,
-                        self.blocks(params.block_count()),
-                    );
-                if self.blocks.len() > self.usual {
-                    self.resize(self.usual);
-                }
+                let mut memory = self.gauges.shelf.take(params.block_count());
+                let derived = Argon2::new(algorithm, version, params)
+                    .hash_password_into_with_memory(input, salt, output, &mut memory);
+                self.gauges.shelf.put_back(memory, self.usual);
                 derived.map_err(|_| HashError::Unreadable)
             }
             Scheme::Bcrypt { cost } => bcrypt(cost, input, salt, output),
@@ -262,26 +252,6 @@ impl Bench {
                 Ok(())
             }
         }
-    }
-
-    /// At least so many blocks of memory.
-    fn blocks(&mut self, count: usize) -> &mut [Block] {
-        if self.blocks.len() < count {
-            self.resize(count);
-        }
-        &mut self.blocks
-    }
-
-    fn resize(&mut self, blocks: usize) {
-        let before = self.blocks.len();
-        if blocks < before {
-            self.blocks.truncate(blocks);
-            self.blocks.shrink_to_fit();
-        } else {
-            self.blocks.resize(blocks, Block::new());
-        }
-        self.gauges.blocks.fetch_add(blocks, Ordering::Relaxed);
-        self.gauges.blocks.fetch_sub(before, Ordering::Relaxed);
     }
 }
 

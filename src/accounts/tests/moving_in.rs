@@ -83,7 +83,7 @@ async fn who_is_there_is_left_alone_and_a_name_is_not_given_twice() {
 async fn an_imported_user_and_nobody_cost_one_hash_each() {
     let world = World::new().await;
     assert_eq!(world.import(bob(None)).await.unwrap(), Arrival::Added);
-    world.accounts.calibrate().await.unwrap();
+    world.accounts.calibrate().await.unwrap().await;
     let before = world.accounts.hasher().hashes();
     for (done, name) in (1..).zip(["bob@example.com", "nobody@example.com"]) {
         assert_eq!(world.check(name, "wrong").await, None);

@@ -54,9 +54,9 @@ impl Gate {
             key_prefix: accounts::KeyPrefix::default(),
         };
         let rules = Rules::default();
-        let accounts = Accounts::open(&settings, rules, clock.clone())
-            .await
-            .unwrap();
+        let opened = Accounts::open(&settings, rules, clock.clone()).await;
+        let accounts = opened.unwrap();
+        accounts.calibrate().await.unwrap().await;
         let limits = Limits::new(clock.clone(), None);
         let context = EndpointContext {
             accounts,
