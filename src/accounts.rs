@@ -79,6 +79,9 @@ const FOLLOW: Duration = Duration::from_millis(500);
 const WRITE_USES: Duration = Duration::from_secs(10);
 /// How often what has expired is cleared away.
 const SWEEP: Duration = Duration::from_secs(3600);
+/// So long a revocation is remembered at least: longer than a worker believes what it once read of a
+/// session or an API key.
+const REMEMBERED: Duration = Duration::from_secs(2 * 3600);
 
 /// What is fixed for the life of the process.
 #[derive(Clone, Debug)]
@@ -340,7 +343,7 @@ impl Accounts {
         let at = self.now();
         Ending {
             at,
-            forget_at: at + self.rules().sessions.longest_token,
+            forget_at: at + self.rules().sessions.longest_token.max(REMEMBERED),
             origin: origin.clone(),
         }
     }

@@ -26,6 +26,11 @@ const FRESH: Duration = Duration::from_secs(60);
 /// So long a worker leaves a database alone that did not answer, while it can do without.
 const PAUSE: Duration = Duration::from_secs(5);
 
+/// A session that was looked at longer ago, when the database was last heard of, is not believed
+/// without it: that it ended may have been forgotten again. Revocations are remembered for twice as
+/// long.
+const OLDEST: Duration = Duration::from_secs(3600);
+
 /// The browsers' sessions as one worker knows them.
 pub struct Sessions {
     accounts: Accounts,
@@ -59,6 +64,7 @@ struct Live {
     keep: Keep,
     /// The generation of the revocations in which it was last found alive.
     alive_in: u64,
+    looked_at: Timestamp,
     fresh_until: Timestamp,
     /// When its use is to be recorded next.
     use_due: Timestamp,
@@ -109,7 +115,9 @@ impl Sessions {
             Some(Known::Live(live)) => match self.read(live.browser_session(), tokens).await {
                 Ok(Some(read)) => (read.in_generation(generation), true),
                 Ok(None) => return Ok(self.is_over(token)),
-                Err(AuthnError::Store(_)) if now < live.expires_at => {
+                Err(AuthnError::Store(_))
+                    if now < live.expires_at && self.is_recent(&live, now) =>
+                {
                     let fresh_until = now + PAUSE;
                     (
                         Live {
@@ -196,6 +204,7 @@ impl Sessions {
             session: shown.session,
             keep: shown.keep,
             alive_in: 0,
+            looked_at: now,
             fresh_until: now + FRESH,
             use_due: read.last_used_at + Accounts::use_interval(idle),
             expires_at: read.expires_at,
@@ -213,6 +222,12 @@ impl Sessions {
             client,
             until: live.expires_at,
         });
+    }
+
+    /// Whether all that was revoked since this session was looked at is still remembered.
+    fn is_recent(&self, live: &Live, now: Timestamp) -> bool {
+        let silent = self.accounts.revocations().staleness();
+        now.since(live.looked_at).saturating_sub(silent) < OLDEST
     }
 
     fn is_revoked(&self, session: SessionId) -> bool {

@@ -9,16 +9,11 @@ use super::{
 use crate::accounts::audit::{Entry, Event, Origin};
 use crate::accounts::{AccountId, Accounts, DisplayName, Status};
 use crate::clock::Timestamp;
-use crate::store::{
-    CreateApiKey, Ending, KeyCreated, NoteKeyUses, RevokeApiKey, RotateApiKey, StoreError,
-};
+use crate::store::{CreateApiKey, KeyCreated, NoteKeyUses, RevokeApiKey, RotateApiKey, StoreError};
 
 /// A rotated key works on for at least so long, or not at all: workers look at a key again within
 /// a minute, so a shorter overlap could not be kept.
 const SHORTEST_OVERLAP: Duration = Duration::from_secs(5 * 60);
-/// So long a revocation is remembered at least: longer than any worker remembers a key without
-/// looking at it again.
-const REMEMBERED: Duration = Duration::from_secs(2 * 3600);
 
 /// A key to be made.
 #[derive(Clone, Debug)]
@@ -189,7 +184,7 @@ impl Accounts {
             until: at + overlap,
             key: key.clone(),
             hash: made.shown.hash,
-            ending: self.key_ending(origin),
+            ending: self.ending(origin),
             entry: entry.clone(),
         };
         let revoked = self.store().commit(rotate).await?;
@@ -210,7 +205,7 @@ impl Accounts {
         let revoke = RevokeApiKey {
             id,
             owner,
-            ending: self.key_ending(origin),
+            ending: self.ending(origin),
         };
         let revoked = self.store().commit(revoke).await?;
         let (owner, revoked) = revoked.ok_or(ApiKeyError::Unknown)?;
@@ -274,14 +269,6 @@ impl Accounts {
             .await
         {
             tracing::warn!(%error, "the last use of keys could not be written");
-        }
-    }
-
-    fn key_ending(&self, origin: &Origin) -> Ending {
-        let ending = self.ending(origin);
-        Ending {
-            forget_at: ending.forget_at.max(ending.at + REMEMBERED),
-            ..ending
         }
     }
 }

@@ -157,6 +157,22 @@ async fn a_database_that_takes_no_changes_is_noticed_although_it_is_read() {
     }
 }
 
+/// Workers believe what they once read of a session, for longer than short tokens live.
+#[tokio::test]
+async fn a_revocation_is_remembered_for_hours_however_short_tokens_live() {
+    let mut rules = Rules::default();
+    rules.sessions.longest_token = Duration::from_secs(60);
+    let world = World::with(rules).await;
+    let ann = world.ann().await;
+    let session = world.opened(&ann).await;
+    let from = origin();
+    let ended = world.accounts.end_session(ann.id, session.id, &from);
+    assert_eq!(ended.await.unwrap(), 1);
+    world.clock.advance(REMEMBERED - Duration::from_secs(1));
+    world.accounts.sweep().await;
+    assert!(is_revoked(&world.beside().await, &session));
+}
+
 #[tokio::test]
 async fn what_can_concern_nobody_is_swept_away() {
     let world = World::new().await;

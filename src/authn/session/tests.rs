@@ -133,13 +133,33 @@ async fn a_known_session_goes_on_without_the_database_until_it_expires() {
     let cookie = world.log_in(Keep::UntilClosed).await;
     assert!(world.is_good(&cookie).await);
     world.accounts.close().await;
-    world.turn(HOUR / 2).await;
-    assert!(world.is_good(&cookie).await);
+    // The longer nobody hears of it, the longer nothing is forgotten either.
+    let tokens = Tokens {
+        max_staleness: DAY,
+        ..world.tokens.clone()
+    };
+    for _ in 0..3 {
+        world.clock.advance(HOUR / 2);
+        let judged = world.sessions.judge(&cookie, client(), &tokens).await;
+        assert!(judged.unwrap().is_some());
+    }
     world.turn(DAY).await;
     assert!(matches!(
         world.judge(&cookie).await,
         Err(AuthnError::Store(_))
     ));
+}
+
+/// Its end might have been heard of in between, and forgotten again.
+#[tokio::test]
+async fn a_session_that_was_not_looked_at_for_long_is_not_believed_without_the_database() {
+    let world = World::new().await;
+    let cookie = world.log_in(Keep::Remembered).await;
+    assert!(world.is_good(&cookie).await);
+    world.turn(OLDEST).await;
+    world.accounts.close().await;
+    let error = world.judge(&cookie).await.unwrap_err();
+    assert!(matches!(error, AuthnError::Store(_)), "{error}");
 }
 
 #[tokio::test]
