@@ -132,11 +132,7 @@ impl Process {
         mut inherited: Inherited,
         serving: impl FnOnce(&Serving),
     ) -> Result<(), ProcessError> {
-        if config.development {
-            tracing::warn!(
-                "DEVELOPMENT MODE: sample and missing secrets are accepted; never expose this"
-            );
-        }
+        warn_of_development(&config);
         let mut signals = Signals::listen().map_err(ProcessError::Runtime)?;
         // Every port first: what cannot listen does not open a database either.
         let workers = config.server.workers;
@@ -197,7 +193,10 @@ impl Process {
         let previous = parts.current.load_full();
         let loaded = Config::load(&self.path, &self.clock, &previous.upstreams);
         let adopted = match loaded {
-            Ok(config) => parts.adopt(config).await.map_err(ProcessError::from),
+            Ok(config) => {
+                warn_of_development(&config);
+                parts.adopt(config).await.map_err(ProcessError::from)
+            }
             Err(error) => Err(error.into()),
         };
         match adopted {
@@ -226,6 +225,14 @@ impl Process {
             tracing::warn!("the database did not close in time");
         }
         tracing::info!(?drained, "stopped");
+    }
+}
+
+fn warn_of_development(config: &Config) {
+    if config.development {
+        tracing::warn!(
+            "DEVELOPMENT MODE: sample and missing secrets are accepted; never expose this"
+        );
     }
 }
 

@@ -15,7 +15,7 @@ use crate::clock::Timestamp;
 use crate::secret::{self, Secret};
 use crate::store::{Pace, SealedKey, StoreError};
 
-pub use master::{MasterRing, WeakMaster};
+pub use master::MasterRing;
 pub use plan::Plan;
 
 use plan::Planned;

@@ -6,7 +6,7 @@ use http::{HeaderName, HeaderValue};
 
 use super::reader::{FromToml, Table, Value, Wrong};
 use super::units::ConfiguredSecret;
-use crate::authn::{ATTRIBUTES, Minter, Tokens, minter};
+use crate::authn::{ATTRIBUTES, Minter, Tokens, keys, minter};
 use crate::outbound::DEFAULT_PATTERNS;
 
 /// What routes tell their backends, unless they say otherwise.
@@ -43,6 +43,10 @@ const TAKEN: [&str; 16] = [
     "x-request-id",
 ];
 
+/// Fewest octets of the secret by which a backend knows the gateway: 128 random bits, in hexadecimal
+/// or not.
+const SHORTEST_SECRET: usize = 16;
+
 impl Headers {
     /// Reads `[headers]`. Assertions are signed by a key of `tokens`.
     pub fn read(section: Option<Table<'_>>, tokens: Option<&Tokens>) -> Self {
@@ -70,6 +74,7 @@ impl Headers {
             let name = table.required::<FieldName>("name");
             let value = table.required::<ConfiguredSecret>("value");
             let field = value.and_then(|value| {
+                refuse_weak_secret(&table, &value)?;
                 let field = HeaderValue::from_bytes(value.secret.expose());
                 field
                     .map_err(|_| table.wrong("value", "a header cannot hold these bytes"))
@@ -158,6 +163,21 @@ fn read_assertion(mut table: Table<'_>, tokens: &Tokens) -> Option<(HeaderName, 
     Some((name, Arc::new(minter)))
 }
 
+/// Whoever can guess the secret can speak to the backend as the gateway. Only development mode takes
+/// such a one.
+fn refuse_weak_secret(table: &Table<'_>, value: &ConfiguredSecret) -> Option<()> {
+    let Err(error) = keys::refuse_weak(&value.secret, SHORTEST_SECRET) else {
+        return Some(());
+    };
+    if table.development() {
+        return Some(());
+    }
+    let problem = format!("{}: {error}", value.origin);
+    let help = "`openssl rand -base64 32` makes a good one";
+    table.wrong_with_help("value", problem, help);
+    None
+}
+
 /// The name of a header that the gateway may set.
 pub(super) struct FieldName(pub(super) HeaderName);
 
@@ -181,4 +201,40 @@ fn field_name(text: &str) -> Result<HeaderName, Wrong> {
         return Err(Wrong::Refused(problem));
     }
     Ok(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::reader;
+
+    #[test]
+    fn a_secret_that_anybody_may_guess_is_refused_and_not_repeated() {
+        let folder = tempfile::tempdir().unwrap();
+        let read = |first_line: &str, secret: &str| {
+            std::fs::write(folder.path().join("secret"), secret).unwrap();
+            let value = "value = { file = \"secret\" }";
+            let text =
+                format!("{first_line}[headers]\nsecret = {{ name = \"X-Gate\", {value} }}\n");
+            let file = folder.path().join("portcullis.toml");
+            let read = reader::read(&file, &text, |mut root| {
+                root.optional::<bool>("development");
+                let headers = Headers::read(root.table("headers"), None);
+                root.finish();
+                Some(headers)
+            });
+            read.map_err(|wrong| wrong.to_string())
+        };
+        for (secret, expected) in [
+            ("\n", "is empty"),
+            ("dev-secret-change-me\n", "a sample"),
+            ("8Lw4Rf7Nc1Hs6Yd\n", "fewer than 16 bytes"),
+        ] {
+            let told = read("", secret).unwrap_err();
+            assert!(told.contains(expected), "{told}");
+            assert!(secret.trim().is_empty() || !told.contains(secret.trim()));
+        }
+        assert!(read("", "8Lw4Rf7Nc1Hs6Yd3\n").is_ok());
+        assert!(read("development = true\n", "dev-secret-change-me\n").is_ok());
+    }
 }

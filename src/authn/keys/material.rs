@@ -74,7 +74,8 @@ pub struct SignError;
 impl Material {
     /// A shared secret for HS256, HS384 or HS512, refused when it is a printed sample or short.
     pub fn from_secret(algorithm: Algorithm, secret: &Secret) -> Result<Self, KeyError> {
-        samples::judge(algorithm, secret)?;
+        // RFC 7518 §3.2
+        samples::refuse_weak(secret, algorithm.shortest_secret().unwrap_or_default())?;
         Self::from_any_secret(algorithm, secret)
     }
 

@@ -3,7 +3,6 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::authn::algorithm::Algorithm;
 use crate::secret::Secret;
 
 /// Why a secret keeps nothing.
@@ -38,16 +37,21 @@ const SAMPLES: [&str; 11] = [
 /// Longer samples begin so, too.
 const SAMPLE_START: &[u8] = b"kV8fTqZ2Jm5nR9sQ3xW8vY1bN7pL4dF6";
 
-/// Refuses what is no secret, or too short for `algorithm` (RFC 7518 §3.2).
-pub(super) fn judge(algorithm: Algorithm, secret: &Secret) -> Result<(), WeakSecret> {
+/// Refuses what keeps nothing: what is no secret, what documents print, and what has fewer bytes than
+/// `shortest`.
+///
+/// # Errors
+///
+/// See [`WeakSecret`].
+pub fn refuse_weak(secret: &Secret, shortest: usize) -> Result<(), WeakSecret> {
     not_a_key_file(secret)?;
     let bytes = secret.expose();
     if is_sample(bytes) || STANDARD.decode(bytes).is_ok_and(|text| is_sample(&text)) {
         return Err(WeakSecret::Sample);
     }
-    match algorithm.shortest_secret() {
-        Some(shortest) if bytes.len() < shortest => Err(WeakSecret::Short(shortest)),
-        Some(_) | None => Ok(()),
+    match bytes.len() < shortest {
+        true => Err(WeakSecret::Short(shortest)),
+        false => Ok(()),
     }
 }
 
@@ -77,8 +81,8 @@ fn is_sample(bytes: &[u8]) -> bool {
 mod tests {
     use super::*;
 
-    fn verdict(algorithm: Algorithm, text: &str) -> Result<(), WeakSecret> {
-        judge(algorithm, &Secret::new(text.as_bytes().to_vec()))
+    fn verdict(text: &str, shortest: usize) -> Result<(), WeakSecret> {
+        refuse_weak(&Secret::new(text.as_bytes().to_vec()), shortest)
     }
 
     #[test]
@@ -102,22 +106,18 @@ mod tests {
             // base64 of "dev-secret-key-change-in-production-f8a7b2c1"
             "ZGV2LXNlY3JldC1rZXktY2hhbmdlLWluLXByb2R1Y3Rpb24tZjhhN2IyYzE=",
         ] {
-            let verdict = verdict(Algorithm::Hs256, sample);
+            let verdict = verdict(sample, 0);
             assert_eq!(verdict, Err(WeakSecret::Sample), "{sample:?}");
         }
     }
 
     #[test]
-    fn short_secrets_are_refused_by_the_hash_that_uses_them() {
-        for (algorithm, shortest) in [
-            (Algorithm::Hs256, 32),
-            (Algorithm::Hs384, 48),
-            (Algorithm::Hs512, 64),
-        ] {
-            let enough = "0Aq".repeat(22);
+    fn secrets_that_are_too_short_for_their_use_are_refused() {
+        let enough = "0Aq".repeat(22);
+        for shortest in [32, 48, 64] {
             let short = &enough[..shortest - 1];
-            assert_eq!(verdict(algorithm, short), Err(WeakSecret::Short(shortest)));
-            assert_eq!(verdict(algorithm, &enough[..shortest]), Ok(()));
+            assert_eq!(verdict(short, shortest), Err(WeakSecret::Short(shortest)));
+            assert_eq!(verdict(&enough[..shortest], shortest), Ok(()));
         }
     }
 

@@ -3,6 +3,7 @@
 use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, RandomizedNonceKey};
 use aws_lc_rs::{digest, hkdf};
 
+use crate::authn::keys::{WeakSecret, refuse_weak};
 use crate::secret::Secret;
 
 /// Fewest octets of a master key.
@@ -19,18 +20,13 @@ struct Master {
     key: Secret,
 }
 
-/// The text is too short to be a master key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a master key has at least {SHORTEST} bytes")]
-pub struct WeakMaster;
-
 impl MasterRing {
     /// A ring of these secrets.
     ///
     /// # Errors
     ///
-    /// When one of them is short. A ring of none seals and opens nothing.
-    pub fn new(secrets: &[Secret]) -> Result<Self, WeakMaster> {
+    /// When one of them keeps nothing. A ring of none seals and opens nothing.
+    pub fn new(secrets: &[Secret]) -> Result<Self, WeakSecret> {
         let masters = secrets.iter().map(Master::new);
         masters.collect::<Result<_, _>>().map(Self)
     }
@@ -80,12 +76,12 @@ impl MasterRing {
 }
 
 impl Master {
-    fn new(secret: &Secret) -> Result<Self, WeakMaster> {
-        if secret.expose().len() < SHORTEST {
-            return Err(WeakMaster);
-        }
-        let key = derive(secret, b"portcullis seal").ok_or(WeakMaster)?;
-        let mark = derive(secret, b"portcullis master id").ok_or(WeakMaster)?;
+    fn new(secret: &Secret) -> Result<Self, WeakSecret> {
+        refuse_weak(secret, SHORTEST)?;
+        // 32 octets can always be derived (RFC 5869 §2.3).
+        let weak = WeakSecret::Short(SHORTEST);
+        let key = derive(secret, b"portcullis seal").ok_or(weak)?;
+        let mark = derive(secret, b"portcullis master id").ok_or(weak)?;
         let mark = digest::digest(&digest::SHA256, mark.expose());
         let id = mark.as_ref().iter().take(8);
         Ok(Self {
@@ -151,8 +147,11 @@ mod tests {
     }
 
     #[test]
-    fn a_short_master_key_is_refused() {
+    fn a_master_key_that_keeps_nothing_is_refused() {
         let short = MasterRing::new(&[Secret::new(vec![1; 31])]);
-        assert_eq!(short.err(), Some(WeakMaster));
+        assert_eq!(short.err(), Some(WeakSecret::Short(32)));
+        let printed = b"dev-secret-key-change-in-production-f8a7b2c1".to_vec();
+        let printed = MasterRing::new(&[secret(1), Secret::new(printed)]);
+        assert_eq!(printed.err(), Some(WeakSecret::Sample));
     }
 }

@@ -48,6 +48,8 @@ fn read_masters(table: &mut Table<'_>) -> Option<MasterRing> {
     }
     let secrets: Vec<_> = written.iter().map(|one| one.secret.clone()).collect();
     MasterRing::new(&secrets)
-        .map_err(|error| table.wrong("master", error))
+        .map_err(|error| {
+            table.wrong_with_help("master", error, "`openssl rand -base64 32` makes one")
+        })
         .ok()
 }

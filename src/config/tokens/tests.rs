@@ -17,6 +17,10 @@ fn whole(text: &str) -> Result<TokensSection, String> {
     for (name, contents) in [
         ("strong", "kT9-vGq2_Zx8Lw4Rf7Nc1Hs6Yd3Mb5Pj0\n"),
         ("sample", "dev-secret-change-me\n"),
+        (
+            "long-sample",
+            "dev-secret-key-change-in-production-f8a7b2c1\n",
+        ),
         ("short", "Zx8Lw4Rf7Nc1Hs6Yd3\n"),
         (
             "encoded",
@@ -232,7 +236,11 @@ fn managed_keys_take_the_place_of_a_key_that_signs() {
         ("[tokens.managed]\n", "nothing seals"),
         (
             "[tokens.managed]\nmaster = [{ file = \"short\" }]\n",
-            "at least 32 bytes",
+            "fewer than 32 bytes",
+        ),
+        (
+            "[tokens.managed]\nmaster = [{ file = \"long-sample\" }]\n",
+            "a sample that documents print",
         ),
         (
             &format!("{managed}publish = \"1s\"\n"),
