@@ -12,6 +12,7 @@ mod import;
 mod invitation;
 mod lag;
 mod login;
+mod login_code;
 mod name;
 mod operations;
 mod password;
@@ -52,6 +53,7 @@ pub use invitation::{
 };
 pub use lag::LagFigures;
 pub use login::{ChangePasswordError, CheckError, PasswordChange};
+pub use login_code::{GoodFor, LoginCodeDigest, NotATicket, Ticket, TicketDigest};
 pub use name::{DisplayName, LoginName, NameError, Username};
 pub use operations::OperateError;
 pub use password::{
@@ -123,6 +125,8 @@ struct Shared {
     key_uses: KeyUses,
     /// Seals session cookies.
     session_ring: Ring,
+    /// Seals the codes of the login host.
+    code_ring: Ring,
     /// Uses of sessions that wait to be written.
     uses: browser::Uses,
     rules: ArcSwap<Rules>,
@@ -152,6 +156,7 @@ impl Accounts {
             ),
             key_uses: KeyUses::default(),
             session_ring: Ring::load(&store, "session", now).await?,
+            code_ring: Ring::load(&store, "login-code", now).await?,
             uses: browser::Uses::default(),
             store,
             rules: ArcSwap::from_pointee(rules),

@@ -25,7 +25,8 @@ use tokio::runtime::Handle;
 use crate::accounts::{Accounts, Revocations};
 use crate::authz::Auth;
 use crate::clock::{Clock, Timestamp};
-use crate::inbound::{Inbound, Site, cookie, is_safe};
+use crate::inbound::cookie::SessionCookie;
+use crate::inbound::{Inbound, Site, is_safe};
 use crate::route::{CredentialKinds, Route, TokenPlaces};
 
 pub use api_key::{DEFAULT_KEY_HEADER, KeyError, KeyGrant};
@@ -126,9 +127,10 @@ impl Authenticator {
             && auth != Auth::None
             && route.credentials.cookie
             && let Some(sessions) = &self.sessions
-            && let Some(text) = cookie::session(&req.headers)
+            && let cookie = tokens.cookies.on(&req.host)
+            && let Some(text) = cookie.shown(&req.headers)
         {
-            return by_cookie(sessions, text, (&*req, auth), tokens).await;
+            return by_cookie(sessions, (&cookie, text), (&*req, auth), tokens).await;
         }
         let key = match explicit? {
             Named::Caller(caller) => return Ok(caller.into()),
@@ -290,16 +292,17 @@ impl From<Caller> for Authenticated {
 /// that may change something, or opens a WebSocket, must show that a page of this origin did.
 async fn by_cookie(
     sessions: &Sessions,
-    text: &str,
+    shown: (&SessionCookie, &str),
     (req, auth): (&Inbound, Auth),
     tokens: &Tokens,
 ) -> Result<Authenticated, AuthnError> {
-    let Some(named) = sessions.judge(text, req.client, tokens).await? else {
+    let Some(named) = sessions.judge(shown, req.client, tokens).await? else {
+        let (cookie, _) = shown;
         return match auth {
-            Auth::Required => Err(AuthnError::Cookie),
+            Auth::Required => Err(AuthnError::Cookie(cookie.clone())),
             Auth::None | Auth::Optional => Ok(Authenticated {
                 caller: Caller::Anonymous,
-                cookie: CookieFate::Clear,
+                cookie: CookieFate::Clear(cookie.clone()),
             }),
         };
     };

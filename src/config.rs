@@ -29,7 +29,7 @@ use crate::accounts::{Rules, Settings};
 use crate::authn::Tokens;
 use crate::authn::managed::ManagedSettings;
 use crate::clock::Clock;
-use crate::endpoints::{LOGIN_PAGE, Profile};
+use crate::endpoints::{LOGIN_PAGE, LoginHosts, Profile};
 use crate::inbound::Askers;
 use crate::limit::RuleSpec;
 use crate::lockout::LockoutSettings;
@@ -52,6 +52,7 @@ pub struct Config {
     pub rules: Rules,
     /// The login page, when the profile is on that has one.
     pub login_page: Option<&'static str>,
+    pub login_hosts: LoginHosts,
     pub tokens: Tokens,
     /// Keys that are to be had from the database.
     pub managed: Option<ManagedSettings>,
@@ -111,6 +112,7 @@ impl Config {
         let accounts = accounts::read(&mut root, longest_token);
         if let Some(tokens) = &mut tokens {
             tokens.key_header = accounts.key_header.clone();
+            tokens.cookies = accounts.cookies.clone();
         }
         let redis = redis::read(&mut root);
         let limits = limits::read(&mut root);
@@ -127,6 +129,15 @@ impl Config {
         };
         let routes = routes::read(&mut root, &accounts.profiles, &named);
         let has_page = accounts.profiles.contains(&Profile::Browser);
+        let public_url = server.as_ref().and_then(|s| s.public_url.as_ref());
+        if public_url.is_some_and(|url| accounts.cookies.leaves_out(url.host())) {
+            let problem = "the host of `public_url` is not within `cookie_domain`";
+            root.wrong("accounts", problem);
+        }
+        let login_hosts = match public_url.filter(|_| has_page) {
+            Some(url) => LoginHosts::new(url.host().clone(), &routes),
+            None => LoginHosts::default(),
+        };
         root.finish();
         Some(Self {
             development,
@@ -136,6 +147,7 @@ impl Config {
             accounts: accounts.settings,
             rules: accounts.rules,
             login_page: has_page.then_some(LOGIN_PAGE),
+            login_hosts,
             tokens: tokens?,
             managed,
             redis,

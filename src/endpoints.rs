@@ -32,7 +32,7 @@ use crate::lockout::Lockout;
 use crate::rejection::{Rejection, Shape};
 use crate::route::CredentialKinds;
 
-pub use browser::{BrowserEndpoint, LOGIN as LOGIN_PAGE};
+pub use browser::{BrowserEndpoint, LOGIN as LOGIN_PAGE, LoginHosts};
 pub use error::EndpointError;
 pub use native::NativeEndpoint;
 pub use praisonai::PraisonaiEndpoint;
@@ -130,6 +130,8 @@ pub struct EndpointContext {
     pub rules: Arc<RuleSet>,
     /// The snapshot's.
     pub tokens: Arc<Tokens>,
+    /// The snapshot's.
+    pub login_hosts: Arc<LoginHosts>,
 }
 
 /// Answers a request to one of our own endpoints. To be run on the control runtime: it waits for

@@ -22,7 +22,7 @@ pub use client::{ClientIp, ClientNet, TrustedProxies};
 pub use flight::{Flight, Passage};
 pub use host::{Host, HostError};
 pub use original::{Askers, HandsOn, StatementError};
-pub use path::{CleanPath, PathError};
+pub use path::{CleanPath, PathError, query_value};
 pub use peer::{Peer, Scheme};
 pub use request_id::{RequestId, RequestIds};
 pub use same_origin::{Site, is_safe};

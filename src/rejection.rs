@@ -25,7 +25,7 @@ use crate::authz::Denied;
 use crate::body::Body;
 use crate::clock::Timestamp;
 use crate::endpoints::EndpointError;
-use crate::inbound::{Malformed, RequestId};
+use crate::inbound::{Malformed, RequestId, query_value};
 use crate::limit::Limited;
 use crate::lockout::Locked;
 use crate::outbound::OutboundError;
@@ -143,16 +143,8 @@ pub struct Told {
 impl LoginRedirect {
     /// The path of the login page with what to come back to: nothing in it is markup.
     fn location(&self) -> String {
-        let mut location = format!("{}?return_to=", self.page);
-        for byte in self.return_to.as_str().bytes() {
-            match byte {
-                b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'/' => {
-                    location.push(char::from(byte));
-                }
-                other => location.push_str(&format!("%{other:02X}")),
-            }
-        }
-        location
+        let return_to = query_value(self.return_to.as_str());
+        format!("{}?return_to={return_to}", self.page)
     }
 }
 
@@ -249,6 +241,11 @@ fn as_page(refusal: &Refusal, asked: &Asked) -> Response<Body> {
     response.headers_mut().insert(
         header::CONTENT_SECURITY_POLICY,
         HeaderValue::from_static(page::POLICY),
+    );
+    // the URL that was refused, and what stands in it, is nobody else's business
+    response.headers_mut().insert(
+        header::REFERRER_POLICY,
+        HeaderValue::from_static("no-referrer"),
     );
     response
 }

@@ -10,7 +10,7 @@ use tokio::runtime::Handle;
 use crate::accounts::Accounts;
 use crate::authn::Tokens;
 use crate::clock::Clock;
-use crate::endpoints::{self, EndpointContext};
+use crate::endpoints::{self, EndpointContext, LoginHosts};
 use crate::inbound::{Askers, Inbound, TrustedProxies};
 use crate::limit::{Limits, RuleSet};
 use crate::lockout::Lockout;
@@ -46,6 +46,8 @@ pub struct Snapshot {
     pub upstreams: Vec<Arc<Upstream>>,
     /// Where browsers are sent that have to log in, when there is such a page.
     pub login_page: Option<&'static str>,
+    /// Where people log in, and where they go on to from there.
+    pub login_hosts: Arc<LoginHosts>,
     /// How refusals look where no route matched.
     pub default_shape: Shape,
 }
@@ -70,6 +72,7 @@ impl Services {
             clock: self.clock.clone(),
             rules: snapshot.limits.clone(),
             tokens: snapshot.tokens.load_full(),
+            login_hosts: snapshot.login_hosts.clone(),
         }
     }
 }

@@ -9,6 +9,7 @@ mod change;
 mod conformance;
 mod copy;
 mod invitations;
+mod login_codes;
 mod postgres;
 mod revocations;
 mod ring_keys;
@@ -31,10 +32,10 @@ use writing::Writing;
 
 pub use change::{
     Change, CreateAccount, CreateApiKey, CreateInvitation, CreateService, Created, Delete,
-    DeleteService, EndSessions, Ending, KeepRingKey, KeyCreated, NewSession, NoteKeyUses,
-    OpenSession, Rehash, RevokeApiKey, RevokeInvitation, Revoked, Rotate, RotateApiKey, Rotation,
-    SessionUse, SetAttributes, SetPassword, SetRoles, SetServiceRoles, SetServiceStatus, SetStatus,
-    Sweep, UseSessions, VerifyEmail, Which,
+    DeleteService, EndSessions, Ending, IssueLoginCode, KeepRingKey, KeyCreated, NewSession,
+    NoteKeyUses, OpenSession, RedeemLoginCode, Redeemed, Rehash, RevokeApiKey, RevokeInvitation,
+    Revoked, Rotate, RotateApiKey, Rotation, SessionUse, SetAttributes, SetPassword, SetRoles,
+    SetServiceRoles, SetServiceStatus, SetStatus, Sweep, UseSessions, VerifyEmail, Which,
 };
 pub use copy::{Copied, CopyError, Copying, copy};
 pub use postgres::{Authorities, Encryption, NotAnAddress, PostgresAddress, PostgresSettings};

@@ -14,6 +14,7 @@ mod suite {
     mod browser;
     mod clients;
     mod configuration;
+    mod cookie_domain;
     mod cookies;
     mod curl;
     mod demo;
@@ -46,6 +47,7 @@ mod suite {
     mod refreshing;
     mod sessions;
     mod shared_limits;
+    mod sign_on;
     mod storage;
     mod streaming;
     mod streams;

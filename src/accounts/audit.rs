@@ -63,6 +63,8 @@ impl fmt::Display for Actor {
 pub enum Event {
     Registered,
     LoggedIn,
+    /// A session was handed on to this further host.
+    SignedOn(String),
     LoggedOut,
     /// All sessions of the account ended, or all but the one that asked.
     LoggedOutEverywhere,
@@ -90,6 +92,7 @@ impl Event {
         match self {
             Self::Registered => "registered",
             Self::LoggedIn => "logged_in",
+            Self::SignedOn(_) => "signed_on",
             Self::LoggedOut => "logged_out",
             Self::LoggedOutEverywhere => "logged_out_everywhere",
             Self::RefreshReused => "refresh_reused",
@@ -115,6 +118,7 @@ impl Event {
                 roles.iter().map(Role::as_str).collect::<Vec<_>>().join(",")
             }
             Self::AttributesChanged(names) => names.join(","),
+            Self::SignedOn(host) => host.clone(),
             Self::ApiKeyCreated(id) | Self::ApiKeyRevoked(id) => id.to_string(),
             Self::ApiKeyRotated(old, new) => format!("{old} {new}"),
             Self::Registered

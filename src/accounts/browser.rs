@@ -36,6 +36,7 @@ pub struct BrowserSession {
 /// A session that was just opened for a browser.
 #[derive(Debug)]
 pub struct OpenedInBrowser {
+    pub session: BrowserSession,
     /// The value of its cookie, to be handed out once.
     pub cookie: String,
     /// How long the browser shall keep it; `None`: until it is closed.
@@ -88,13 +89,24 @@ impl Accounts {
             session: opened.id,
             keep,
         };
-        let cookie = named.sealed(&self.0.session_ring);
+        let max_age = match keep {
+            Keep::UntilClosed => None,
+            Keep::Remembered => Some(idle.min(self.rules().sessions.absolute)),
+        };
+        Ok(self.cookie_of(named, max_age)?)
+    }
+
+    /// A session with its cookie, which the browser shall keep for so long.
+    pub(super) fn cookie_of(
+        &self,
+        session: BrowserSession,
+        max_age: Option<Duration>,
+    ) -> Result<OpenedInBrowser, StoreError> {
+        let cookie = session.sealed(&self.0.session_ring);
         Ok(OpenedInBrowser {
+            session,
             cookie: cookie.ok_or(StoreError::Closed)?,
-            max_age: match keep {
-                Keep::UntilClosed => None,
-                Keep::Remembered => Some(idle.min(self.rules().sessions.absolute)),
-            },
+            max_age,
         })
     }
 

@@ -3,6 +3,7 @@
 use http::HeaderValue;
 
 use super::{KeyError, TokenError};
+use crate::inbound::cookie::SessionCookie;
 use crate::store::StoreError;
 
 /// Why nobody could be named. Each is a 401, but for `Ambiguous` (400), `OtherRoute` and
@@ -31,7 +32,7 @@ pub enum AuthnError {
     Unavailable,
     /// Made up, torn, or of a session that is over.
     #[error("the session cookie names no session")]
-    Cookie,
+    Cookie(SessionCookie),
     #[error("the request shows a cookie and no proof that a page of this origin sent it")]
     ForeignSite,
     #[error("the session cannot be looked up")]
@@ -47,7 +48,7 @@ impl AuthnError {
             | AuthnError::Ambiguous
             | AuthnError::ApiKey(_)
             | AuthnError::Kind
-            | AuthnError::Cookie
+            | AuthnError::Cookie(_)
             | AuthnError::Revoked => true,
             AuthnError::Missing
             | AuthnError::OtherRoute
@@ -61,7 +62,7 @@ impl AuthnError {
     /// While the store is away nobody knows, and nothing is cleared.
     pub fn cookie_fate(&self) -> CookieFate {
         match self {
-            AuthnError::Cookie => CookieFate::Clear,
+            AuthnError::Cookie(cookie) => CookieFate::Clear(cookie.clone()),
             AuthnError::Missing
             | AuthnError::Scheme
             | AuthnError::Token(_)
@@ -85,5 +86,5 @@ pub enum CookieFate {
     /// This `Set-Cookie`: the session lives on for longer.
     Renew(HeaderValue),
     /// It names no session.
-    Clear,
+    Clear(SessionCookie),
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use http::HeaderName;
 
 use crate::clock::Timestamp;
+use crate::inbound::cookie::CookieScope;
 
 use super::api_key::DEFAULT_KEY_HEADER;
 use super::jws::{self, Kind, Parts};
@@ -40,6 +41,8 @@ pub struct Tokens {
     pub max_staleness: Duration,
     /// Where an API key stands, beside `Authorization`, on routes that take keys.
     pub key_header: HeaderName,
+    /// On which hosts the session cookie is a domain's.
+    pub cookies: CookieScope,
 }
 
 impl Tokens {
@@ -55,6 +58,7 @@ impl Tokens {
             attributes: Vec::new(),
             max_staleness: DEFAULT_STALENESS,
             key_header: DEFAULT_KEY_HEADER,
+            cookies: CookieScope::default(),
         }
     }
 

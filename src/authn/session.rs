@@ -12,7 +12,8 @@ use tokio::runtime::Handle;
 
 use crate::accounts::{Accounts, BrowserSession, Keep, SessionId};
 use crate::clock::{Clock, Timestamp};
-use crate::inbound::{ClientIp, cookie};
+use crate::inbound::ClientIp;
+use crate::inbound::cookie::SessionCookie;
 use crate::store::{LiveSession, SessionUse, StoreError};
 
 use super::cache::CacheSize;
@@ -96,7 +97,7 @@ impl Sessions {
     /// When the database, or news of revocations, are away for too long to tell.
     pub(super) async fn judge(
         &self,
-        text: &str,
+        (cookie, text): (&SessionCookie, &str),
         client: ClientIp,
         tokens: &Tokens,
     ) -> Result<Option<Named>, AuthnError> {
@@ -158,7 +159,7 @@ impl Sessions {
             news = true;
             renewal = match live.keep {
                 Keep::UntilClosed => None,
-                Keep::Remembered => cookie::set_session(text, Some(live.expires_at.since(now))),
+                Keep::Remembered => cookie.set(text, Some(live.expires_at.since(now))),
             };
         }
         let claims = live.claims.clone();

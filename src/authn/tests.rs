@@ -142,7 +142,7 @@ fn word(outcome: &Result<Caller, AuthnError>) -> &'static str {
         Err(AuthnError::Kind) => "kind",
         Err(AuthnError::OtherRoute) => "other route",
         Err(AuthnError::Ambiguous) => "ambiguous",
-        Err(AuthnError::Cookie | AuthnError::ForeignSite | AuthnError::Store(_)) => "cookie",
+        Err(AuthnError::Cookie(_) | AuthnError::ForeignSite | AuthnError::Store(_)) => "cookie",
         Err(AuthnError::Unavailable) => "unavailable",
     }
 }

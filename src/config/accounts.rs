@@ -9,6 +9,7 @@ use super::reader::{FromToml, Table, Value, Wrong};
 use super::{api_keys, database, passwords};
 use crate::accounts::{EmailAddress, Registration, Role, Rules, SessionRules, Settings};
 use crate::endpoints::Profile;
+use crate::inbound::cookie::CookieScope;
 use crate::store::Database;
 
 /// The role of somebody who registers, unless it is configured.
@@ -25,6 +26,8 @@ pub struct AccountsSection {
     pub profiles: Vec<Profile>,
     /// Where an API key stands, beside `Authorization`.
     pub key_header: HeaderName,
+    /// Of the session cookie.
+    pub cookies: CookieScope,
 }
 
 /// Reads `[accounts]`, `[passwords]` and `[api_keys]` of the file's root; every key has a default, and so has
@@ -55,6 +58,7 @@ pub fn read(root: &mut Table<'_>, longest_token: Duration) -> AccountsSection {
         },
         profiles: written.profiles,
         key_header: api_keys.header,
+        cookies: written.cookies,
     }
 }
 
@@ -65,6 +69,7 @@ struct Written {
     roles: Vec<Role>,
     sessions: SessionRules,
     profiles: Vec<Profile>,
+    cookies: CookieScope,
 }
 
 impl Default for Written {
@@ -75,6 +80,7 @@ impl Default for Written {
             roles: Role::parse(DEFAULT_ROLE).into_iter().collect(),
             sessions: SessionRules::default(),
             profiles: vec![Profile::Native, Profile::Browser],
+            cookies: CookieScope::default(),
         }
     }
 }
@@ -89,6 +95,7 @@ impl Written {
             roles: or_list(section, "default_roles", defaults.roles),
             sessions,
             profiles: or_list(section, "profiles", defaults.profiles),
+            cookies: section.or("cookie_domain", defaults.cookies),
         }
     }
 }
@@ -153,6 +160,15 @@ impl FromToml for Registration {
             Some("closed") => Ok(Self::Closed),
             Some(_) | None => Err(Wrong::Expected(String::from(Self::EXPECTED))),
         }
+    }
+}
+
+impl FromToml for CookieScope {
+    const EXPECTED: &'static str = "a domain of yours such as \"example.com\"";
+
+    fn from_toml(value: &Value<'_>) -> Result<Self, Wrong> {
+        let scope = value.as_str().and_then(|text| Self::domain(text).ok());
+        scope.ok_or_else(|| Wrong::Expected(String::from(Self::EXPECTED)))
     }
 }
 
@@ -290,6 +306,7 @@ mod tests {
             ("session_idle = \"400d\"", "longer than"),
             ("session_lifetime = \"0s\"", "some time"),
             ("refresh_grace = \"31s\"", "stolen"),
+            ("cookie_domain = \"com\"", "example.com"),
             ("databse = \"x\"", "did you mean `database`?"),
         ] {
             let said_so = section(&format!("[accounts]\n{line}\n")).unwrap_err();

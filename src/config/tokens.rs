@@ -13,6 +13,7 @@ use crate::authn::rules::{DEFAULT_LEEWAY, DEFAULT_STALENESS};
 use crate::authn::{DEFAULT_KEY_HEADER, Lifetimes, Minter, Tokens, minter};
 use crate::config::Table;
 use crate::config::units::ConfiguredSecret;
+use crate::inbound::cookie::CookieScope;
 use crate::secret::{self, Secret};
 
 use forms::{EndDate, Lifetime, WrittenOrigin};
@@ -103,6 +104,7 @@ fn read_section(section: &mut Table<'_>) -> Option<TokensSection> {
         attributes,
         max_staleness,
         key_header: DEFAULT_KEY_HEADER,
+        cookies: CookieScope::default(),
         managed: None,
         ring: ring?,
     };

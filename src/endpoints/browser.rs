@@ -1,27 +1,34 @@
 //! The profile `browser`: a login page that needs no scripts, and the sessions that it opens.
 
+mod hosts;
 mod page;
 mod return_to;
+mod sign_on;
 
-use http::{HeaderValue, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 
 use super::form::{self, Form};
 use super::login::Credentials;
 use super::profile::{Cost, Line, POST, READ};
-use super::{Endpoint, EndpointContext, EndpointRequest, device, login};
-use crate::accounts::{Account, Keep};
+use super::{Endpoint, EndpointContext, EndpointError, EndpointRequest, device, login};
+use crate::accounts::{Account, BrowserSession, Keep};
 use crate::authn::Caller;
 use crate::authz::Auth;
 use crate::body::Body;
-use crate::inbound::{Site, cookie};
+use crate::inbound::Site;
 use crate::rejection::Rejection;
 
+use hosts::Part;
 use page::LoginPage;
-use return_to::ReturnTo;
+use sign_on::Destination;
+
+pub use hosts::LoginHosts;
 
 /// Where the login page is.
 pub const LOGIN: &str = "/auth/login";
 const LOGOUT: &str = "/auth/logout";
+/// Where a further host takes the codes of the login host.
+const CODE: &str = "/auth/login/code";
 
 /// One endpoint of the profile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -30,14 +37,16 @@ pub enum BrowserEndpoint {
     Page,
     Login,
     Logout,
+    Code,
 }
 
-use BrowserEndpoint::{Login, Logout, Page};
+use BrowserEndpoint::{Code, Login, Logout, Page};
 
 pub(super) const ENDPOINTS: &[Endpoint] = &[
     Endpoint::Browser(Page),
     Endpoint::Browser(Login),
     Endpoint::Browser(Logout),
+    Endpoint::Browser(Code),
 ];
 
 impl BrowserEndpoint {
@@ -46,6 +55,7 @@ impl BrowserEndpoint {
             Page => "browser.page",
             Login => "browser.login",
             Logout => "browser.logout",
+            Code => "browser.code",
         }
     }
 
@@ -55,6 +65,8 @@ impl BrowserEndpoint {
             Login => (&[LOGIN], POST, Auth::None, Cost::Credential),
             // also of a session that is over: then there is nothing but the cookie to clear
             Logout => (&[LOGOUT], POST, Auth::Optional, Cost::Read),
+            // who has a session here already goes on with it; a code that was made up costs an HMAC
+            Code => (&[CODE], READ, Auth::Optional, Cost::Read),
         };
         Line {
             paths,
@@ -72,17 +84,25 @@ pub(super) async fn answer(
     request: &EndpointRequest,
 ) -> Result<Response<Body>, Rejection> {
     match endpoint {
-        Page => Ok(show_page(request)),
+        Page => show_page(context, request).await,
         Login => log_in(context, request).await,
         Logout => log_out(context, request).await,
+        Code => sign_on::arrive(context, request).await,
     }
 }
 
-/// A cookie that names a session which is over is cleared on the way here.
-fn show_page(request: &EndpointRequest) -> Response<Body> {
+/// A cookie that names a session which is over is cleared on the way here. A further host sends
+/// whoever has no session to the login host; that sends whoever has one back at once.
+async fn show_page(
+    context: &EndpointContext,
+    request: &EndpointRequest,
+) -> Result<Response<Body>, Rejection> {
     let query = request.path.query().unwrap_or_default();
-    let shown = form::urlencoded::parse(query.as_bytes()).unwrap_or_default();
-    let return_to = shown.iter().find(|(name, _)| name == "return_to");
+    let mut said = form::urlencoded::parse(query.as_bytes()).unwrap_or_default();
+    let destination = Destination::read(context, request, |wanted| {
+        let at = said.iter().position(|(name, _)| name == wanted)?;
+        Some(said.swap_remove(at).1)
+    });
     let signed_in = match &request.caller {
         Caller::Anonymous => None,
         Caller::Identified(identity) => {
@@ -90,17 +110,33 @@ fn show_page(request: &EndpointRequest) -> Response<Body> {
             names.filter_map(|name| identity.claims.text(name)).next()
         }
     };
+    let part = context.login_hosts.part_of(&request.host);
+    if let (Part::Further { here, login }, None) = (&part, signed_in) {
+        let return_to = destination.return_to();
+        return Ok(sign_on::set_out(request, (here, login), return_to));
+    }
+    // Who shares the cookie would have it there: sent back at once, they might go in circles.
+    let visit = destination.visit();
+    let is_asked_for = visit.is_some_and(|visit| !visit.shares_cookie(context));
+    if is_asked_for
+        && request.by_cookie()
+        && let Some(session) = shown_session(context, request)
+        && let Some(response) = destination.send_on(context, session).await?
+    {
+        return Ok(response);
+    }
     let page = LoginPage {
-        return_to: &ReturnTo::parse(return_to.map_or("/", |(_, target)| target)),
+        destination: &destination,
         name: "",
         signed_in,
         refused: None,
+        login: part.login_elsewhere(),
     };
-    page.response()
+    Ok(page.response())
 }
 
 /// A foreign page must not log somebody in to an account of its own (login CSRF). What is wrong
-/// with the form, or with the password, is said on the page.
+/// with the form, or with the password, is said on the page. A further host takes no passwords.
 async fn log_in(
     context: &EndpointContext,
     request: &EndpointRequest,
@@ -109,21 +145,28 @@ async fn log_in(
         return Err(Rejection::ForeignOrigin);
     }
     let mut form = Form::urlencoded(&request.headers, &request.body)?;
-    let return_to = form.optional_text("return_to");
-    let return_to = ReturnTo::parse(return_to.as_deref().unwrap_or("/"));
+    let destination = Destination::read(context, request, |name| form.optional_text(name));
+    if let Part::Further { here, login } = context.login_hosts.part_of(&request.host) {
+        let return_to = destination.return_to();
+        return Ok(sign_on::set_out(request, (&here, &login), return_to));
+    }
     let typed = form.optional_text("username").unwrap_or_default();
     match enter(context, request, form).await {
-        Ok((account, keep)) => {
-            let mut response = redirect(return_to.location());
-            open(context, request, (&account, keep), &mut response).await?;
+        Ok(entered) => {
+            let mut cookies = HeaderMap::new();
+            let session = open(context, request, entered, &mut cookies).await?;
+            let sent_on = destination.send_on(context, session).await?;
+            let mut response = sent_on.ok_or(EndpointError::SignOnFailed)?;
+            response.headers_mut().extend(cookies);
             Ok(response)
         }
         Err(rejection) => {
             let page = LoginPage {
-                return_to: &return_to,
+                destination: &destination,
                 name: &typed,
                 signed_in: None,
                 refused: Some(rejection.told()),
+                login: None,
             };
             Ok(page.response())
         }
@@ -157,31 +200,37 @@ async fn enter(
 pub(super) async fn open(
     context: &EndpointContext,
     request: &EndpointRequest,
-    (account, keep): (&Account, Keep),
-    response: &mut Response<Body>,
-) -> Result<(), Rejection> {
+    (account, keep): (Account, Keep),
+    headers: &mut HeaderMap,
+) -> Result<BrowserSession, Rejection> {
     let accounts = &context.accounts;
     let opened = accounts
-        .open_in_browser(account, request.device(), keep)
+        .open_in_browser(&account, request.device(), keep)
         .await?;
-    if let Some(old) = cookie::session(&request.headers) {
+    let cookie = &request.session_cookie;
+    if let Some(old) = cookie.shown(&request.headers) {
         accounts
             .end_session_of_cookie(old, &request.origin())
             .await?;
     }
-    let session = cookie::set_session(&opened.cookie, opened.max_age);
-    let device = device::remember(context, account);
+    let session = cookie.set(&opened.cookie, opened.max_age);
+    let device = device::remember(context, &account);
     for field in [session, device].into_iter().flatten() {
-        response.headers_mut().append(header::SET_COOKIE, field);
+        headers.append(header::SET_COOKIE, field);
     }
-    Ok(())
+    Ok(opened.session)
 }
 
 /// How long the browser keeps the session that it has.
 pub(super) fn keep_of(context: &EndpointContext, request: &EndpointRequest) -> Keep {
-    let shown = cookie::session(&request.headers);
-    let shown = shown.and_then(|text| context.accounts.read_cookie(text));
+    let shown = shown_session(context, request);
     shown.map_or(Keep::UntilClosed, |session| session.keep)
+}
+
+/// The session that the browser's cookie names, whether or not it lives.
+fn shown_session(context: &EndpointContext, request: &EndpointRequest) -> Option<BrowserSession> {
+    let text = request.session_cookie.shown(&request.headers)?;
+    context.accounts.read_cookie(text)
 }
 
 async fn log_out(
@@ -193,17 +242,24 @@ async fn log_out(
         Caller::Identified(_) => login::end(context, request).await?,
     }
     let mut response = redirect(HeaderValue::from_static(LOGIN));
-    let headers = response.headers_mut();
-    headers.append(header::SET_COOKIE, cookie::clear_session());
+    if let Some(cleared) = request.session_cookie.clear() {
+        response.headers_mut().append(header::SET_COOKIE, cleared);
+    }
     Ok(response)
 }
 
+/// What stands in the URLs on the way of a login is nobody else's business.
 fn redirect(location: HeaderValue) -> Response<Body> {
     let mut response = Response::new(Body::Empty);
     *response.status_mut() = StatusCode::SEE_OTHER;
     let headers = response.headers_mut();
     headers.insert(header::LOCATION, location);
-    headers.insert(header::CONTENT_LENGTH, HeaderValue::from_static("0"));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    for (name, value) in [
+        (header::CONTENT_LENGTH, "0"),
+        (header::CACHE_CONTROL, "no-store"),
+        (header::REFERRER_POLICY, "no-referrer"),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
     response
 }

@@ -72,10 +72,7 @@ pub(super) fn remember(context: &EndpointContext, account: &Account) -> Option<H
         .accounts
         .device_ring()
         .seal(shown.written().as_bytes())?;
-    let age = KNOWN_FOR.as_secs();
-    let name = cookie::DEVICE;
-    let field = format!("{name}={value}; Path=/; Max-Age={age}; Secure; HttpOnly; SameSite=Lax");
-    HeaderValue::try_from(field).ok()
+    cookie::set(cookie::DEVICE, &value, KNOWN_FOR)
 }
 
 /// What a device cookie says: whose it is, which, and until when it is known.
@@ -112,8 +109,7 @@ impl Shown {
 /// The device cookie, if it is one of ours and no older than the last end of all sessions of its
 /// account: whoever was thrown out then keeps no allowance to guess the new password with.
 fn remembered(context: &EndpointContext, request: &EndpointRequest) -> Option<Shown> {
-    let mut fields = request.headers.get_all(header::COOKIE).iter();
-    let value = fields.find_map(|field| cookie::find(field, cookie::DEVICE))?;
+    let value = cookie::find(&request.headers, cookie::DEVICE)?;
     let payload = context.accounts.device_ring().open(value)?;
     let shown = Shown::read(&payload, context.clock.now())?;
     let revocations = context.accounts.revocations();

@@ -17,6 +17,9 @@ pub enum EndpointError {
     /// The token held, but its subject is no active account of ours.
     #[error("the subject of the token has no active account here")]
     NoAccount,
+    /// A code that is not good now, for this host, in this browser: one answer for all.
+    #[error("no session is handed on to this host by what the browser shows")]
+    SignOnFailed,
     /// The token names no session of ours.
     #[error("only a session makes and ends API keys")]
     NoSession,

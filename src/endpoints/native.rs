@@ -322,7 +322,7 @@ async fn change_password(
             },
         )?;
         let keep = browser::keep_of(context, request);
-        browser::open(context, request, (&account, keep), &mut response).await?;
+        browser::open(context, request, (account, keep), response.headers_mut()).await?;
         return Ok(response);
     }
     let grant = Grant::open(context, request, &account, Profile::Native).await?;

@@ -9,7 +9,8 @@ use super::{Endpoint, EndpointError};
 use crate::accounts::{AccountId, Device, Origin, SessionId};
 use crate::authn::{Caller, Credential};
 use crate::body::Body;
-use crate::inbound::{CleanPath, ClientIp, Site, cookie};
+use crate::inbound::cookie::SessionCookie;
+use crate::inbound::{CleanPath, ClientIp, Host, Site};
 use crate::limit::RuleId;
 
 /// A request to one of our own endpoints, its body read whole.
@@ -21,6 +22,7 @@ pub struct EndpointRequest {
     /// The rules of the route: those on login names are met here.
     pub limits: Vec<RuleId>,
     pub method: Method,
+    pub host: Host,
     pub headers: HeaderMap,
     /// What was matched: the parameters of the endpoint's path, and the query.
     pub path: CleanPath,
@@ -28,6 +30,8 @@ pub struct EndpointRequest {
     pub site: Site,
     /// Anonymous where the endpoint asks for nobody.
     pub caller: Caller,
+    /// As this host has it.
+    pub session_cookie: SessionCookie,
     pub client: ClientIp,
     /// At most [`MAX_BODY`](super::MAX_BODY) bytes.
     pub body: Bytes,
@@ -68,8 +72,9 @@ impl EndpointRequest {
 
     /// The answer to a request that ended its own session: a browser loses the cookie.
     pub(super) fn logged_out(&self, mut response: Response<Body>) -> Response<Body> {
-        if self.by_cookie() {
-            let cleared = cookie::clear_session();
+        if self.by_cookie()
+            && let Some(cleared) = self.session_cookie.clear()
+        {
             response.headers_mut().append(header::SET_COOKIE, cleared);
         }
         response

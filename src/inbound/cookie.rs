@@ -1,71 +1,160 @@
 //! The gateway's own cookies: their names, how they are set, and taking them out of a `Cookie` field.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderValue, header};
 
+use super::Host;
+
 /// Every cookie of ours begins so: none reaches an upstream, and none is taken from one. Browsers
-/// take a cookie of such a name from this very host over https only (RFC 6265bis §4.1.3.2).
-pub const PREFIX: &str = "__Host-portcullis";
+/// take a cookie of the first name from this very host over https only, one of the second from any
+/// host of its domain over https (RFC 6265bis §4.1.3).
+const PREFIXES: [&str; 2] = ["__Host-portcullis", "__Secure-portcullis"];
 
 /// Holds the token of a device that logged in before (its own allowance in the lockout).
 pub const DEVICE: &str = "__Host-portcullis-device";
 
-/// Names the session of a browser.
-pub const SESSION: &str = "__Host-portcullis-session";
+/// Holds what a further host knows a browser by again that it sent to the login host.
+pub const TICKET: &str = "__Host-portcullis-ticket";
 
-/// Whether a cookie of this name is ours.
-pub fn is_ours(name: &[u8]) -> bool {
-    name.get(..PREFIX.len())
-        .is_some_and(|start| start.eq_ignore_ascii_case(PREFIX.as_bytes()))
+/// Names the session of a browser, on one host or in a whole domain.
+const SESSION: &str = "__Host-portcullis-session";
+const DOMAIN_SESSION: &str = "__Secure-portcullis-session";
+
+/// On which hosts the session cookie is a domain's: on none, unless an operator chose so.
+#[derive(Clone, Debug, Default)]
+pub struct CookieScope(Option<Arc<str>>);
+
+/// The session cookie as one host has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SessionCookie {
+    /// No other host sees it, and none can plant it.
+    OfHost,
+    /// Every host of this domain does, and can.
+    OfDomain(Arc<str>),
 }
 
-/// The value of the cookie `name` in a `Cookie` field.
-pub fn find<'v>(field: &'v HeaderValue, name: &str) -> Option<&'v str> {
-    let value = pairs(field.as_bytes()).find_map(|(key, value)| {
-        let named = key == name.as_bytes();
-        named.then_some(value)
-    })?;
-    std::str::from_utf8(value).ok()
-}
+/// The text is no domain that browsers would keep a cookie for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a domain such as example.com")]
+pub struct NotACookieDomain;
 
-/// The session cookie, whatever it is worth. What is there twice with two values, or is not text,
-/// is the empty one: no session, but something to be cleared.
-pub fn session(headers: &HeaderMap) -> Option<&str> {
-    let fields = headers.get_all(header::COOKIE).iter();
-    let mut shown = fields
-        .flat_map(|field| pairs(field.as_bytes()))
-        .filter(|(name, _)| *name == SESSION.as_bytes())
-        .map(|(_, value)| value);
-    let first = shown.next()?;
-    if shown.all(|other| other == first) {
-        Some(std::str::from_utf8(first).unwrap_or_default())
-    } else {
-        Some("")
+impl CookieScope {
+    /// One cookie for all hosts of `domain`, a name of two labels at least.
+    pub fn domain(domain: &str) -> Result<Self, NotACookieDomain> {
+        let host = Host::parse(domain.as_bytes()).map_err(|_| NotACookieDomain)?;
+        let name = host.name();
+        let is_domain =
+            name.contains('.') && !name.bytes().all(|b| b.is_ascii_digit() || b == b'.');
+        if host.port().is_some() || !is_domain {
+            return Err(NotACookieDomain);
+        }
+        Ok(Self(Some(name.into())))
+    }
+
+    pub fn on(&self, host: &Host) -> SessionCookie {
+        match &self.0 {
+            Some(domain) if is_within(host.name(), domain) => {
+                SessionCookie::OfDomain(Arc::clone(domain))
+            }
+            Some(_) | None => SessionCookie::OfHost,
+        }
+    }
+
+    /// Whether it was chosen to have a domain's cookie, and `host` does not get it.
+    pub fn leaves_out(&self, host: &Host) -> bool {
+        self.0.is_some() && self.on(host) == SessionCookie::OfHost
     }
 }
 
-/// Sets the session cookie; without `max_age` the browser forgets it when it is closed.
-pub fn set_session(value: &str, max_age: Option<Duration>) -> Option<HeaderValue> {
+fn is_within(host: &str, domain: &str) -> bool {
+    let below = host.strip_suffix(domain);
+    below.is_some_and(|below| below.is_empty() || below.ends_with('.'))
+}
+
+impl SessionCookie {
+    fn name(&self) -> &'static str {
+        match self {
+            Self::OfHost => SESSION,
+            Self::OfDomain(_) => DOMAIN_SESSION,
+        }
+    }
+
+    /// The cookie that a browser shows, whatever it is worth. What is there twice with two values,
+    /// or is not text, is the empty one: no session, but something to be cleared.
+    pub fn shown<'h>(&self, headers: &'h HeaderMap) -> Option<&'h str> {
+        let fields = headers.get_all(header::COOKIE).iter();
+        let mut shown = fields
+            .flat_map(|field| pairs(field.as_bytes()))
+            .filter(|(name, _)| *name == self.name().as_bytes())
+            .map(|(_, value)| value);
+        let first = shown.next()?;
+        if shown.all(|other| other == first) {
+            Some(std::str::from_utf8(first).unwrap_or_default())
+        } else {
+            Some("")
+        }
+    }
+
+    /// Sets it; without `max_age` the browser forgets it when it is closed.
+    pub fn set(&self, value: &str, max_age: Option<Duration>) -> Option<HeaderValue> {
+        field(self, value, max_age)
+    }
+
+    /// Takes it from the browser. `None` does not happen: a domain is a name.
+    pub fn clear(&self) -> Option<HeaderValue> {
+        field(self, "", Some(Duration::ZERO))
+    }
+}
+
+fn field(cookie: &SessionCookie, value: &str, max_age: Option<Duration>) -> Option<HeaderValue> {
+    let domain = match cookie {
+        SessionCookie::OfHost => String::new(),
+        SessionCookie::OfDomain(domain) => format!("; Domain={domain}"),
+    };
     let age = max_age.map_or_else(String::new, |age| format!("; Max-Age={}", age.as_secs()));
-    let field = format!("{SESSION}={value}; Path=/{age}; Secure; HttpOnly; SameSite=Lax");
+    let name = cookie.name();
+    let field = format!("{name}={value}; Path=/{domain}{age}; Secure; HttpOnly; SameSite=Lax");
     let mut field = HeaderValue::try_from(field).ok()?;
     field.set_sensitive(true);
     Some(field)
-}
-
-/// Takes the session cookie from the browser.
-pub fn clear_session() -> HeaderValue {
-    HeaderValue::from_static(
-        "__Host-portcullis-session=; Path=/; Max-Age=0; Secure; HttpOnly; SameSite=Lax",
-    )
 }
 
 /// Whether an answer sets or clears the session cookie already.
 pub fn sets_session(headers: &HeaderMap) -> bool {
     let fields = headers.get_all(header::SET_COOKIE).iter();
     let mut names = fields.filter_map(|field| field.as_bytes().split(|b| *b == b'=').next());
-    names.any(|name| name.trim_ascii() == SESSION.as_bytes())
+    names.any(|name| {
+        [SESSION, DOMAIN_SESSION]
+            .map(str::as_bytes)
+            .contains(&name.trim_ascii())
+    })
+}
+
+/// Sets a cookie of this host for so long, or clears it by no time at all.
+pub fn set(name: &str, value: &str, max_age: Duration) -> Option<HeaderValue> {
+    let age = max_age.as_secs();
+    let field = format!("{name}={value}; Path=/; Max-Age={age}; Secure; HttpOnly; SameSite=Lax");
+    let mut field = HeaderValue::try_from(field).ok()?;
+    field.set_sensitive(true);
+    Some(field)
+}
+
+/// Whether a cookie of this name is ours.
+pub fn is_ours(name: &[u8]) -> bool {
+    PREFIXES.iter().any(|prefix| {
+        name.get(..prefix.len())
+            .is_some_and(|start| start.eq_ignore_ascii_case(prefix.as_bytes()))
+    })
+}
+
+/// The value of the cookie `name`; of several the first.
+pub fn find<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
+    let fields = headers.get_all(header::COOKIE).iter();
+    let mut all = fields.flat_map(|field| pairs(field.as_bytes()));
+    let (_, value) = all.find(|(key, _)| *key == name.as_bytes())?;
+    std::str::from_utf8(value).ok()
 }
 
 /// `field` without our cookies: `None` when nothing is left, the same field when none was ours.
@@ -138,29 +227,69 @@ mod tests {
             ),
             (&["a=__Host-portcullis-session=x"], None),
         ] {
-            assert_eq!(session(&headers(fields)), shown, "{fields:?}");
+            let cookie = SessionCookie::OfHost;
+            assert_eq!(cookie.shown(&headers(fields)), shown, "{fields:?}");
         }
         let mut torn = HeaderMap::new();
         let bytes = b"caf\xc3\xa9=1; __Host-portcullis-session=x";
         torn.append(header::COOKIE, HeaderValue::from_bytes(bytes).unwrap());
-        assert_eq!(session(&torn), Some("x"));
+        assert_eq!(SessionCookie::OfHost.shown(&torn), Some("x"));
     }
 
     #[test]
     fn a_cookie_that_is_set_lives_on_this_host_and_no_script_reads_it() {
-        let set = set_session("v", Some(Duration::from_secs(60))).unwrap();
+        let cookie = SessionCookie::OfHost;
+        let set = cookie.set("v", Some(Duration::from_secs(60))).unwrap();
         let expected =
             "__Host-portcullis-session=v; Path=/; Max-Age=60; Secure; HttpOnly; SameSite=Lax";
         assert_eq!(set.to_str().unwrap(), expected);
         assert!(
-            !set_session("v", None)
+            !cookie
+                .set("v", None)
                 .unwrap()
                 .to_str()
                 .unwrap()
                 .contains("Max-Age")
         );
-        let answer = HeaderMap::from_iter([(header::SET_COOKIE, clear_session())]);
+        let answer = HeaderMap::from_iter([(header::SET_COOKIE, cookie.clear().unwrap())]);
         assert!(sets_session(&answer));
+    }
+
+    #[test]
+    fn a_domains_cookie_is_another_one_and_of_the_hosts_of_the_domain_alone() {
+        let scope = CookieScope::domain("Example.com").unwrap();
+        let on = |host: &str| scope.on(&Host::parse(host.as_bytes()).unwrap());
+        for host in ["example.com", "app.example.com:8443", "a.b.example.com"] {
+            assert_eq!(
+                on(host),
+                SessionCookie::OfDomain("example.com".into()),
+                "{host}"
+            );
+        }
+        for host in ["badexample.com", "example.com.evil", "com", "example.org"] {
+            assert_eq!(on(host), SessionCookie::OfHost, "{host}");
+        }
+        let cookie = on("app.example.com");
+        assert_eq!(
+            cookie.clear().unwrap(),
+            "__Secure-portcullis-session=; Path=/; Domain=example.com; Max-Age=0; Secure; HttpOnly; SameSite=Lax"
+        );
+        let both = headers(&["__Host-portcullis-session=x; __Secure-portcullis-session=y"]);
+        assert_eq!(cookie.shown(&both), Some("y"));
+        assert_eq!(SessionCookie::OfHost.shown(&both), Some("x"));
+        let answer = HeaderMap::from_iter([(header::SET_COOKIE, cookie.set("v", None).unwrap())]);
+        assert!(sets_session(&answer));
+        for text in [
+            "",
+            "com",
+            "example.com:1",
+            "10.0.0.1",
+            "[::1]",
+            "a b.c",
+            ".example.com",
+        ] {
+            assert!(CookieScope::domain(text).is_err(), "{text}");
+        }
     }
 
     #[test]
@@ -169,6 +298,7 @@ mod tests {
             ("a=1; b=2", Some("a=1; b=2")),
             ("__Host-portcullis-device=x; b=2", Some("b=2")),
             ("__host-PORTCULLIS-session=x", None),
+            ("__secure-Portcullis-session=x; c", Some("c")),
             ("a=1;__Host-portcullis=x;;b", Some("a=1; b")),
         ] {
             let left = left.map(HeaderValue::from_static);

@@ -193,6 +193,19 @@ const fn stands_for_itself(byte: u8) -> bool {
         )
 }
 
+/// `text` as the value of a query's parameter, wherever it came from.
+pub fn query_value(text: &str) -> String {
+    let mut value = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'/' => value.push('/'),
+            _ if is_unreserved(byte) => value.push(char::from(byte)),
+            _ => push_encoded(&mut value, byte),
+        }
+    }
+    value
+}
+
 const fn is_unreserved(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
 }

@@ -118,11 +118,13 @@ impl Account {
 fn write_cookie(fate: CookieFate, headers: &mut HeaderMap) {
     let field = match fate {
         CookieFate::Leave => return,
-        CookieFate::Clear => cookie::clear_session(),
+        CookieFate::Clear(cookie) => cookie.clear(),
         CookieFate::Renew(_) if is_for_all(headers) => return,
-        CookieFate::Renew(field) => field,
+        CookieFate::Renew(field) => Some(field),
     };
-    if !cookie::sets_session(headers) {
+    if !cookie::sets_session(headers)
+        && let Some(field) = field
+    {
         headers.append(header::SET_COOKIE, field);
     }
 }

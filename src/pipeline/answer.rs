@@ -82,6 +82,8 @@ impl Gateway {
         let request = EndpointRequest {
             endpoint,
             site: Site::of(&req.headers, req.scheme, &req.host),
+            session_cookie: snapshot.tokens.load().cookies.on(&req.host),
+            host: req.host,
             path: req.path,
             method: req.method,
             headers: req.headers,

@@ -147,6 +147,7 @@ fn snapshot(config: Config, services: &Services) -> Snapshot {
         trusted_proxies: TrustedProxies::new(config.server.trusted_proxies),
         upstreams: config.upstreams,
         login_page: config.login_page,
+        login_hosts: Arc::new(config.login_hosts),
         default_shape: Shape::default(),
     }
 }

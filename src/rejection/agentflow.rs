@@ -62,7 +62,10 @@ fn code(reason: Reason) -> &'static str {
         Reason::CredentialMissing | Reason::CredentialMalformed | Reason::SessionEnded => {
             "REVOKED_TOKEN"
         }
-        Reason::TokenInvalid | Reason::LoginFailed | Reason::RefreshFailed => "INVALID_TOKEN",
+        Reason::TokenInvalid
+        | Reason::LoginFailed
+        | Reason::RefreshFailed
+        | Reason::SignOnFailed => "INVALID_TOKEN",
         Reason::TokenExpired => "EXPIRED_TOKEN",
         Reason::Forbidden
         | Reason::OriginForbidden
@@ -98,7 +101,8 @@ fn message(refusal: &Refusal) -> String {
         | Reason::TokenInvalid
         | Reason::SessionEnded
         | Reason::LoginFailed
-        | Reason::RefreshFailed => String::from("Invalid token, please login again"),
+        | Reason::RefreshFailed
+        | Reason::SignOnFailed => String::from("Invalid token, please login again"),
         Reason::TokenExpired => String::from("Token has expired, please login again"),
         Reason::RateLimited => rate_limit_message(refusal),
         Reason::InvalidBody => {

@@ -126,7 +126,7 @@ fn authn(error: &AuthnError) -> Refusal {
         AuthnError::Revoked => Refusal::of(Reason::SessionEnded),
         AuthnError::Ambiguous => Refusal::of(Reason::CredentialsAmbiguous),
         // only a person's browser shows a cookie: its session is what has ended
-        AuthnError::Cookie => Refusal::of(Reason::SessionEnded),
+        AuthnError::Cookie(_) => Refusal::of(Reason::SessionEnded),
         AuthnError::ForeignSite => Refusal::of(Reason::OriginForbidden),
         AuthnError::Store(error) => store(error),
         AuthnError::Unavailable => Refusal::of(Reason::Unavailable).after(AWAY),
@@ -162,6 +162,7 @@ fn limited(error: &Limited) -> Refusal {
 fn endpoint(error: &EndpointError) -> Refusal {
     match error {
         EndpointError::LoginFailed => Refusal::of(Reason::LoginFailed),
+        EndpointError::SignOnFailed => Refusal::of(Reason::SignOnFailed),
         EndpointError::ApprovalPending => Refusal::of(Reason::ApprovalPending),
         EndpointError::MayNotAsk => Refusal {
             detail: Some(error.to_string()),

@@ -37,7 +37,8 @@ fn word(reason: Reason) -> &'static str {
         | Reason::TokenExpired
         | Reason::SessionEnded
         | Reason::LoginFailed
-        | Reason::RefreshFailed => "unauthorized",
+        | Reason::RefreshFailed
+        | Reason::SignOnFailed => "unauthorized",
         Reason::RateLimited | Reason::LockedOut => "rate_limit_exceeded",
         Reason::Malformed
         | Reason::CredentialsAmbiguous

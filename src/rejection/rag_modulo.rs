@@ -21,6 +21,7 @@ fn detail(refusal: &Refusal) -> String {
         Reason::Malformed
         | Reason::CredentialsAmbiguous
         | Reason::RefreshFailed
+        | Reason::SignOnFailed
         | Reason::PasswordWrong
         | Reason::Forbidden
         | Reason::OriginForbidden

@@ -50,6 +50,7 @@ pub(super) enum Reason {
     SessionEnded,
     LoginFailed,
     RefreshFailed,
+    SignOnFailed,
     PasswordWrong,
     Forbidden,
     OriginForbidden,
@@ -129,7 +130,8 @@ impl Reason {
             | Reason::TokenExpired
             | Reason::SessionEnded
             | Reason::LoginFailed
-            | Reason::RefreshFailed => StatusCode::UNAUTHORIZED,
+            | Reason::RefreshFailed
+            | Reason::SignOnFailed => StatusCode::UNAUTHORIZED,
             Reason::PasswordWrong
             | Reason::Forbidden
             | Reason::OriginForbidden
@@ -167,6 +169,7 @@ impl Reason {
             Reason::SessionEnded => "session_ended",
             Reason::LoginFailed => "login_failed",
             Reason::RefreshFailed => "refresh_failed",
+            Reason::SignOnFailed => "sign_on_failed",
             Reason::PasswordWrong => "password_wrong",
             Reason::Forbidden => "forbidden",
             Reason::OriginForbidden => "origin_forbidden",
@@ -205,6 +208,9 @@ impl Reason {
             Reason::SessionEnded => "The session has ended",
             Reason::LoginFailed => "Invalid login name or password",
             Reason::RefreshFailed => "The refresh token is invalid or has been used",
+            Reason::SignOnFailed => {
+                "The sign-in did not come to its end in this browser: open the page again"
+            }
             Reason::PasswordWrong => "The current password is wrong",
             Reason::Forbidden => "You may not do this",
             Reason::OriginForbidden => "The origin is not admitted",

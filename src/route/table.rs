@@ -80,6 +80,16 @@ impl RouteTable {
         Ok(())
     }
 
+    /// The hosts, as they are configured, that have a route of this kind. Those under any host are
+    /// named by nobody.
+    pub fn hosts_with(&self, wanted: impl Fn(&Route) -> bool) -> Vec<HostPattern> {
+        let names = self.names.iter().filter(|(_, node)| node.any(&wanted));
+        let names = names.map(|(name, _)| HostPattern::Name(name.clone()));
+        let below = self.below.iter().filter(|(_, node)| node.any(&wanted));
+        let below = below.map(|(suffix, _)| HostPattern::Below(suffix.clone()));
+        names.chain(below).collect()
+    }
+
     /// The most specific route: by host, then segment by segment a name before `*` before `**`.
     /// The path decides before the method, so that a route for GET alone is not bypassed by POST.
     pub fn find<'p>(
@@ -153,6 +163,12 @@ impl Node {
         }
         leaf.push((methods.clone(), route.clone()));
         Ok(())
+    }
+
+    fn any(&self, wanted: &impl Fn(&Route) -> bool) -> bool {
+        let mut here = self.here.iter().chain(&self.rest);
+        let mut next = self.names.values().chain(self.one.as_deref());
+        here.any(|(_, route)| wanted(route)) || next.any(|node| node.any(wanted))
     }
 
     fn find<'p>(
@@ -300,6 +316,27 @@ mod tests {
         assert!(table(&["* /a", "* /a POST"]).is_err());
         assert!(table(&["a /**", "* /**"]).is_ok());
         assert!(table(&["*.a /**", "*.a /**"]).is_err());
+    }
+
+    #[test]
+    fn hosts_are_those_that_a_wanted_route_names() {
+        let table = table(&[
+            "* /any",
+            "b.example /x GET",
+            "a.example /y",
+            "a.example /deep/*/x POST",
+            "*.sub.example /deep/**",
+        ]);
+        let table = table.unwrap();
+        let hosts = |part: &str| {
+            let hosts = table.hosts_with(|route| route.name.contains(part));
+            let mut hosts: Vec<String> = hosts.iter().map(|host| format!("{host:?}")).collect();
+            hosts.sort();
+            hosts.join(" ")
+        };
+        assert_eq!(hosts("deep"), "Below(\".sub.example\") Name(\"a.example\")");
+        assert_eq!(hosts("/x"), "Name(\"a.example\") Name(\"b.example\")");
+        assert_eq!(hosts("any"), "");
     }
 
     #[test]

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use crate::accounts::audit::{Entry, Origin};
 use crate::accounts::{
-    Account, AccountId, Attributes, Device, EmailAddress, Invitation, InvitationDigest,
-    PasswordHash, Revocation, Role, SessionId, Status,
+    Account, AccountId, Attributes, BrowserSession, Device, EmailAddress, GoodFor, Invitation,
+    InvitationDigest, LoginCodeDigest, PasswordHash, Revocation, Role, SessionId, Status,
 };
 use crate::clock::Timestamp;
 use crate::inbound::ClientIp;
@@ -208,6 +208,35 @@ pub struct CreateInvitation(pub Invitation);
 #[derive(Clone, Debug)]
 pub struct RevokeInvitation(pub InvitationDigest);
 
+/// Keeps a code for a session. Answers whether the session is live; otherwise nothing is kept.
+#[derive(Clone, Debug)]
+pub struct IssueLoginCode {
+    pub digest: LoginCodeDigest,
+    pub session: BrowserSession,
+    pub good_for: GoodFor,
+    pub at: Timestamp,
+    pub expires_at: Timestamp,
+}
+
+/// Uses a code up, whatever comes of it. `None`: there is none, or it is good elsewhere, or its time
+/// or its session is over.
+#[derive(Clone, Debug)]
+pub struct RedeemLoginCode {
+    pub digest: LoginCodeDigest,
+    pub shown_for: GoodFor,
+    pub at: Timestamp,
+    pub origin: Origin,
+}
+
+/// What a code stood for.
+#[derive(Clone, Debug)]
+pub struct Redeemed {
+    pub session: BrowserSession,
+    /// When the session ends unless it is used before.
+    pub expires_at: Timestamp,
+    pub entry: Entry,
+}
+
 /// Sets an account's roles; ends its sessions when it loses one. `None`: no such account.
 #[derive(Clone, Debug)]
 pub struct SetRoles {
@@ -242,8 +271,8 @@ pub struct KeepRingKey {
     pub at: Timestamp,
 }
 
-/// Forgets sessions and keys that ended before `sessions_before`, and revocations and invitations that
-/// expired before `now` or are used up. Answers how many rows went.
+/// Forgets sessions and keys that ended before `sessions_before`, and revocations, invitations and
+/// codes that expired before `now` or are used up. Answers how many rows went.
 #[derive(Clone, Debug)]
 pub struct Sweep {
     pub now: Timestamp,

@@ -2,6 +2,7 @@
 
 mod accounts;
 mod invitations;
+mod login_codes;
 mod machines;
 mod sessions;
 mod signing_keys;
@@ -50,6 +51,9 @@ pub async fn run<F: Future<Output = (Store, G)>, G>(fresh: impl Fn() -> F) {
     machines::keys_go_with_their_user_and_when_they_are_long_dead(&fresh().await.0).await;
     accounts::an_address_is_verified_once(&fresh().await.0).await;
     invitations::an_invitation_is_used_as_often_as_it_says(&fresh().await.0).await;
+    login_codes::a_code_is_good_once_where_it_is_meant_for(&fresh().await.0).await;
+    login_codes::of_many_that_show_a_code_at_one_time_one_has_it(&fresh().await.0).await;
+    login_codes::a_code_is_worth_no_more_than_its_session(&fresh().await.0).await;
     signing_keys::of_keys_of_one_number_the_first_stays(&fresh().await.0).await;
     signing_keys::a_wish_for_a_new_key_is_for_a_successor_of_the_newest(&fresh().await.0).await;
 }

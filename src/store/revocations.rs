@@ -152,6 +152,10 @@ impl Change for Sweep {
             .bind(self.now.millis())
             .execute(&mut *connection)
             .await?;
-        Ok(sessions + keys + revocations + invitations)
+        let codes = query("DELETE FROM login_codes WHERE expires_at < $1")
+            .bind(self.now.millis())
+            .execute(&mut *connection)
+            .await?;
+        Ok(sessions + keys + revocations + invitations + codes)
     }
 }

@@ -4,6 +4,7 @@ use super::accounts::PASSWORD;
 use super::cookies::{COOKIE, app};
 use super::harness::browser::Browser;
 use super::harness::within;
+use super::sign_on::{APP, LOGIN, WIKI, hosts};
 
 #[tokio::test]
 async fn a_person_logs_in_by_the_form_and_out_again_in_a_real_browser() {
@@ -77,4 +78,51 @@ async fn a_person_logs_in_by_the_form_and_out_again_in_a_real_browser() {
     .await;
     browser.open(&format!("{site}/app/start")).await;
     assert!(browser.url().await.contains("/auth/login?"));
+}
+
+#[tokio::test]
+async fn a_person_logs_in_once_for_several_hosts_in_a_real_browser() {
+    let (upstream, gateway) = hosts().await;
+    let browser = Browser::start(&gateway.path("site.pem")).await;
+    let url = |host: &str, path: &str| gateway.https().host(host).url(path);
+    let arrives = async |at: String| {
+        within("the page that was asked for is shown", async {
+            while browser.url().await != at {}
+        })
+        .await;
+    };
+    let asked = async |to: &str| {
+        browser.open(&url(to, "/page?a=1")).await;
+        let at = browser.url().await;
+        assert!(at.starts_with(&url(LOGIN, "/auth/login?host=")), "{at}");
+    };
+
+    asked(APP).await;
+    browser
+        .type_into("[name=username]", "ann@example.com")
+        .await;
+    browser.type_into("[name=password]", PASSWORD).await;
+    browser.click("#login button").await;
+    arrives(url(APP, "/page?a=1")).await;
+    let email = upstream.last().header("x-user-email");
+    assert_eq!(email.as_deref(), Some("ann@example.com"));
+    let cookie = browser.cookie(COOKIE).await.expect("a cookie of this host");
+    assert_eq!(cookie["domain"], APP);
+    assert_eq!(browser.cookie("__Host-portcullis-ticket").await, None);
+
+    // The second host, without a password.
+    browser.open(&url(WIKI, "/start")).await;
+    arrives(url(WIKI, "/start")).await;
+    assert_eq!(browser.cookie(COOKIE).await.unwrap()["domain"], WIKI);
+
+    // Out on one: both ask again.
+    browser.open(&url(WIKI, "/auth/login")).await;
+    browser.click("form[action='/auth/logout'] button").await;
+    within("the login page is shown", async {
+        while !browser.source().await.contains("name=\"password\"") {}
+    })
+    .await;
+    for host in [APP, WIKI] {
+        asked(host).await;
+    }
 }

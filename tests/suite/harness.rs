@@ -18,6 +18,7 @@ pub mod received;
 pub mod redis;
 pub mod tokens;
 pub mod upstream;
+pub mod visitor;
 pub mod websocket;
 
 mod selftest;

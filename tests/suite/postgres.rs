@@ -11,7 +11,7 @@ use super::harness::certs::{Authority, authority};
 use super::harness::config::on_postgres;
 use super::harness::postgres::{PASSWORD as DATABASE_PASSWORD, Stop, TestServer};
 use super::harness::{Config, Gateway, Upstream, within};
-use super::{accounts, operation, operators, refreshing, storage};
+use super::{accounts, operation, operators, refreshing, sign_on, storage};
 
 /// Tests by name.
 macro_rules! tests {
@@ -47,6 +47,16 @@ fn refresh_tokens_are_the_same_on_postgres() {
         a_refresh_token_that_was_made_up_is_refused,
         many_tabs_at_once_get_one_successor,
         one_name_is_registered_once_however_many_try,
+    ));
+}
+
+#[test]
+fn single_sign_on_is_the_same_on_postgres() {
+    on_postgres(tests!(
+        sign_on:
+        who_logged_in_once_is_let_in_on_every_host_that_routes_name,
+        a_logout_on_one_host_ends_the_session_on_all_of_them,
+        a_code_is_good_once_on_its_host_in_its_browser_and_while_its_session_lives,
     ));
 }
 

@@ -13,6 +13,7 @@ use crate::accounts::{
 use crate::authn::algorithm::Algorithm;
 use crate::authn::keys::tests::{key, material};
 use crate::authn::keys::{KeyRing, KeyUse};
+use crate::inbound::cookie::SessionCookie;
 use crate::store::Database;
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -69,7 +70,8 @@ impl World {
     }
 
     async fn judge(&self, cookie: &str) -> Result<Option<Named>, AuthnError> {
-        self.sessions.judge(cookie, client(), &self.tokens).await
+        let shown = (&SessionCookie::OfHost, cookie);
+        self.sessions.judge(shown, client(), &self.tokens).await
     }
 
     async fn is_good(&self, cookie: &str) -> bool {
@@ -140,7 +142,10 @@ async fn a_known_session_goes_on_without_the_database_until_it_expires() {
     };
     for _ in 0..3 {
         world.clock.advance(HOUR / 2);
-        let judged = world.sessions.judge(&cookie, client(), &tokens).await;
+        let judged = world
+            .sessions
+            .judge((&SessionCookie::OfHost, &cookie), client(), &tokens)
+            .await;
         assert!(judged.unwrap().is_some());
     }
     world.turn(DAY).await;
@@ -180,13 +185,17 @@ async fn a_session_that_ends_is_over_at_once_for_every_worker() {
     let other = worker(&world.accounts, &world.clock);
     let cookie = world.log_in(Keep::Remembered).await;
     assert!(world.is_good(&cookie).await);
-    let judged = other.judge(&cookie, client(), &world.tokens).await;
+    let judged = other
+        .judge((&SessionCookie::OfHost, &cookie), client(), &world.tokens)
+        .await;
     assert!(judged.unwrap().is_some());
     let from = origin();
     let ending = world.accounts.end_session_of_cookie(&cookie, &from);
     ending.await.unwrap();
     assert!(!world.is_good(&cookie).await);
-    let judged = other.judge(&cookie, client(), &world.tokens).await;
+    let judged = other
+        .judge((&SessionCookie::OfHost, &cookie), client(), &world.tokens)
+        .await;
     assert!(judged.unwrap().is_none());
 }
 

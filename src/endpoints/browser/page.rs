@@ -2,27 +2,31 @@
 
 use http::{HeaderValue, Response, StatusCode, header};
 
-use super::{LOGIN, LOGOUT, ReturnTo};
+use super::sign_on::{Destination, Visit};
+use super::{LOGIN, LOGOUT};
 use crate::body::Body;
 use crate::html::escape;
 use crate::rejection::Told;
 
-/// Nothing may run, load or frame; the form goes to this origin only.
+/// Nothing may run, load or frame; forms go to this origin only. Browsers also hold the redirects
+/// that answer a form against it, so that of another host is added where one leads there.
 const POLICY: &str = "default-src 'none'; \
     style-src 'sha256-ivArz4SkWw0ox1RGDhHRJM+m4+vKOLfJDq1eAREgtFA='; \
-    base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
+    base-uri 'none'; frame-ancestors 'none'; form-action 'self'";
 
 const STYLE: &str = "body{font:16px/1.5 system-ui,sans-serif;max-width:22rem;margin:12vh auto;padding:0 1rem;color:#222;background:#fff}h1{font-size:1.4rem}label{display:block;margin:.8rem 0}input[type=text],input[type=password]{display:block;width:100%;box-sizing:border-box;font:inherit;padding:.4rem}button{font:inherit;padding:.4rem 1rem}[role=alert]{border-left:.3rem solid #b00;padding-left:.7rem}";
 
 /// What the page says.
 pub(super) struct LoginPage<'a> {
-    pub return_to: &'a ReturnTo,
+    pub destination: &'a Destination,
     /// The login name that was typed.
     pub name: &'a str,
     /// Who is signed in on this browser.
     pub signed_in: Option<&'a str>,
     /// Why somebody was not let in.
     pub refused: Option<Told>,
+    /// The origin where people log in, when they do not here: then there is no form for it.
+    pub login: Option<&'a str>,
 }
 
 impl LoginPage<'_> {
@@ -34,7 +38,6 @@ impl LoginPage<'_> {
         let headers = response.headers_mut();
         for (name, value) in [
             (header::CONTENT_TYPE, "text/html; charset=utf-8"),
-            (header::CONTENT_SECURITY_POLICY, POLICY),
             (header::CACHE_CONTROL, "no-store"),
             (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
             (header::X_FRAME_OPTIONS, "DENY"),
@@ -43,20 +46,32 @@ impl LoginPage<'_> {
         ] {
             headers.insert(name, HeaderValue::from_static(value));
         }
+        if let Ok(policy) = HeaderValue::try_from(self.policy()) {
+            headers.insert(header::CONTENT_SECURITY_POLICY, policy);
+        }
         if let Some(seconds) = self.refused.as_ref().and_then(|told| told.retry_after) {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         response
     }
 
+    fn policy(&self) -> String {
+        let leads_to = self.login.or(self.destination.visit().map(Visit::origin));
+        match leads_to {
+            Some(origin) => format!("{POLICY} {origin}"),
+            None => String::from(POLICY),
+        }
+    }
+
     fn html(&self) -> String {
         let Self {
-            return_to,
+            destination,
             name,
             signed_in,
             refused,
+            login,
         } = self;
-        let (name, target) = (escape(name), escape(return_to.as_str()));
+        let target = escape(&destination.url());
         let refused = refused.as_ref().map_or_else(String::new, |told| {
             format!("<p role=\"alert\">{}.</p>", escape(&told.message))
         });
@@ -67,21 +82,38 @@ impl LoginPage<'_> {
                 escape(who)
             )
         });
+        let form = match login {
+            Some(_) => String::new(),
+            None => form(destination, name),
+        };
         format!(
             "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
              <meta name=\"viewport\" content=\"width=device-width\">\
              <title>Sign in</title><style>{STYLE}</style></head>\
-             <body><h1>Sign in</h1>{signed_in}{refused}\
-             <form id=\"login\" method=\"post\" action=\"{LOGIN}\">\
-             <input type=\"hidden\" name=\"return_to\" value=\"{target}\">\
-             <label>E-mail or username <input type=\"text\" name=\"username\" value=\"{name}\" \
-             autocomplete=\"username\" autocapitalize=\"none\" required></label>\
-             <label>Password <input type=\"password\" name=\"password\" \
-             autocomplete=\"current-password\" required></label>\
-             <label><input type=\"checkbox\" name=\"remember\" value=\"1\"> Stay signed in</label>\
-             <button>Sign in</button></form></body></html>\n"
+             <body><h1>Sign in</h1>{signed_in}{refused}{form}</body></html>\n"
         )
     }
+}
+
+fn form(destination: &Destination, name: &str) -> String {
+    let (name, return_to) = (escape(name), escape(destination.return_to().as_str()));
+    let visit = destination.visit().map_or_else(String::new, |visit| {
+        let (host, ticket) = (escape(visit.host()), visit.ticket);
+        format!(
+            "<input type=\"hidden\" name=\"host\" value=\"{host}\">\
+             <input type=\"hidden\" name=\"ticket\" value=\"{ticket}\">"
+        )
+    });
+    format!(
+        "<form id=\"login\" method=\"post\" action=\"{LOGIN}\">{visit}\
+         <input type=\"hidden\" name=\"return_to\" value=\"{return_to}\">\
+         <label>E-mail or username <input type=\"text\" name=\"username\" value=\"{name}\" \
+         autocomplete=\"username\" autocapitalize=\"none\" required></label>\
+         <label>Password <input type=\"password\" name=\"password\" \
+         autocomplete=\"current-password\" required></label>\
+         <label><input type=\"checkbox\" name=\"remember\" value=\"1\"> Stay signed in</label>\
+         <button>Sign in</button></form>"
+    )
 }
 
 #[cfg(test)]
@@ -89,6 +121,7 @@ mod tests {
     use base64::Engine;
     use base64::engine::general_purpose::STANDARD;
 
+    use super::super::return_to::ReturnTo;
     use super::*;
 
     #[test]
@@ -102,10 +135,11 @@ mod tests {
     fn what_was_typed_and_asked_for_stays_text() {
         let markup = "\"><script>alert(1)</script>";
         let page = LoginPage {
-            return_to: &ReturnTo::parse("/a?q=\"'<>&"),
+            destination: &Destination::Here(ReturnTo::parse("/a?q=\"'<>&")),
             name: markup,
             signed_in: Some(markup),
             refused: None,
+            login: None,
         };
         let html = page.html();
         assert!(!html.contains("<script"), "{html}");

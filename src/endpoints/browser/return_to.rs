@@ -2,7 +2,7 @@
 
 use http::HeaderValue;
 
-use super::{LOGIN, LOGOUT};
+use super::{CODE, LOGIN, LOGOUT};
 use crate::inbound::CleanPath;
 
 /// Longest target that is remembered, in bytes.
@@ -41,7 +41,7 @@ fn clean(text: &str) -> Option<String> {
     };
     // No empty segment, so no `//host`; no dot segment; no encoded control character.
     let path = CleanPath::from_path(path, query).ok()?;
-    if [LOGIN, LOGOUT].contains(&path.as_str()) {
+    if [LOGIN, LOGOUT, CODE].contains(&path.as_str()) {
         return None;
     }
     Some(path.target().to_string())
@@ -100,6 +100,7 @@ mod tests {
             "/auth/login",
             "/auth/login?return_to=/auth/login",
             "/auth/logout",
+            "/auth/login/code?code=x",
         ] {
             assert_eq!(ReturnTo::parse(target).as_str(), "/", "{target:?}");
         }

@@ -17,7 +17,8 @@ use crate::authn::keys::{Key, KeyId, KeyRing, KeyUse, Material, Origin};
 use crate::authn::{Caller, Credential, Identity, Tenure, TokenDigest, Tokens};
 use crate::clock::{Clock, Timestamp};
 use crate::endpoints::{Endpoint, EndpointContext, EndpointRequest, answer};
-use crate::inbound::{CleanPath, ClientIp, RequestIds, Site};
+use crate::inbound::cookie::SessionCookie;
+use crate::inbound::{CleanPath, ClientIp, Host, RequestIds, Site};
 use crate::limit::{Allowance, Limits, Rate};
 use crate::lockout::{Lockout, LockoutSettings};
 use crate::rejection::{Asked, Audience};
@@ -64,6 +65,7 @@ impl Gate {
             rules: Arc::new(limits.rules(&[])),
             limits: Arc::new(limits),
             tokens: Arc::new(Tokens::new(ring())),
+            login_hosts: Arc::default(),
             clock,
         };
         Self {
@@ -103,16 +105,10 @@ impl Gate {
         body: String,
     ) -> Answer {
         let request = EndpointRequest {
-            endpoint,
-            route: Arc::from(endpoint.name()),
-            limits: Vec::new(),
-            method: endpoint.methods()[0].clone(),
             headers,
-            path: CleanPath::from_path(endpoint.paths()[0], None).unwrap(),
-            site: Site::Same,
             caller,
-            client: ClientIp::new(IpAddr::from([192, 0, 2, 1])),
             body: Bytes::from(body),
+            ..self.request(endpoint)
         };
         let asked = Asked {
             login: None,
@@ -130,6 +126,24 @@ impl Gate {
             status: parts.status,
             headers: parts.headers,
             body: serde_json::from_slice(&bytes).unwrap_or(Value::Null),
+        }
+    }
+
+    /// An anonymous request without headers and body.
+    pub fn request(&self, endpoint: Endpoint) -> EndpointRequest {
+        EndpointRequest {
+            endpoint,
+            route: Arc::from(endpoint.name()),
+            limits: Vec::new(),
+            method: endpoint.methods()[0].clone(),
+            host: Host::parse(b"app.example").unwrap(),
+            session_cookie: SessionCookie::OfHost,
+            headers: HeaderMap::new(),
+            path: CleanPath::from_path(endpoint.paths()[0], None).unwrap(),
+            site: Site::Same,
+            caller: Caller::Anonymous,
+            client: ClientIp::new(IpAddr::from([192, 0, 2, 1])),
+            body: Bytes::new(),
         }
     }
 
