@@ -17,6 +17,9 @@ struct Written<'a> {
     uuid: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     email: Option<&'a str>,
+    /// Said when it is so, as in tokens.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    email_verified: Option<bool>,
     name: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     username: Option<&'a str>,
@@ -36,30 +39,27 @@ struct Written<'a> {
 pub(super) fn written(opened: &OpenedKey, attributes: &[Box<str>]) -> Option<String> {
     let key = &opened.key;
     let sub = key.owner.id().to_string();
-    let (email, name, username) = match &opened.holder {
-        Holder::User(account) => (
-            Some(account.email.as_str()),
-            account.name.as_str(),
-            account.username.as_ref().map(|username| username.as_str()),
-        ),
-        Holder::Service(service) => (None, service.name.as_str(), None),
+    let (account, name) = match &opened.holder {
+        Holder::User(account) => (Some(account), account.name.as_str()),
+        Holder::Service(service) => (None, service.name.as_str()),
     };
+    let username = account.and_then(|account| account.username.as_ref());
     let roles: Vec<&str> = opened.holder.roles().iter().map(Role::as_str).collect();
     let WrittenBinding { scopes, .. } = key.binding.written();
     let written = Written {
         sub: &sub,
         user_id: &sub,
         uuid: &sub,
-        email,
+        email: account.map(|account| account.email.as_str()),
+        email_verified: account.and_then(|account| account.email_verified.then_some(true)),
         name,
-        username,
+        username: username.map(|username| username.as_str()),
         role: roles.first().copied(),
         roles,
         scopes: &scopes,
-        attributes: match &opened.holder {
-            Holder::User(account) => account.attributes.only(attributes),
-            Holder::Service(_) => Map::new(),
-        },
+        attributes: account
+            .map(|account| account.attributes.only(attributes))
+            .unwrap_or_default(),
         exp: key.expires_at.map_or(NEVER, |expires| expires.seconds()),
         api_key: key.id.to_string(),
     };

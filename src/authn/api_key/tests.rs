@@ -6,9 +6,11 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::accounts::{
-    Binding, Cost, DisplayName, HashSettings, IssuedKey, KeyOwner, KeyPrefix, NewApiKey, Origin,
-    Role, Rules, ServiceAccount, ServiceName, Settings, Status, WrittenBinding,
+    Binding, Cost, DisplayName, EmailAddress, HashSettings, IssuedKey, KeyOwner, KeyPrefix,
+    NewAccount, NewApiKey, Origin, PlainPassword, Role, Rules, ServiceAccount, ServiceName,
+    SessionId, Settings, Status, WrittenBinding,
 };
+use crate::authn::AccessTokenClaims;
 use crate::store::Database;
 
 /// One worker, the accounts beside it, and their clock.
@@ -221,4 +223,41 @@ async fn a_use_is_noted_once_an_hour() {
         bench.turn(minute);
     }
     assert_eq!(noted, [start, start + 60 * minute, start + 120 * minute]);
+}
+
+#[tokio::test]
+async fn a_users_key_says_of_its_owner_what_a_token_would() {
+    let bench = Bench::new().await;
+    let (accounts, origin) = (&bench.accounts, Origin::gateway());
+    let new = NewAccount {
+        email: EmailAddress::parse("ann@example.com").unwrap(),
+        password: PlainPassword::parse(String::from("correct horse")).unwrap(),
+        username: None,
+        name: None,
+        invitation: None,
+    };
+    let ann = accounts.add(new, Vec::new(), &origin).await.unwrap();
+    accounts.verify_email(&ann, &origin).await.unwrap();
+    let new = NewApiKey {
+        name: DisplayName::parse("n").unwrap(),
+        binding: Binding::parse(&WrittenBinding::default()).unwrap(),
+        lifetime: None,
+    };
+    let owner = KeyOwner::User(ann.id);
+    let issued = accounts.create_api_key(owner, new, &origin).await.unwrap();
+    let shown = bench.show(issued.text.expose()).await.unwrap();
+    let session = SessionId::random();
+    let ann = accounts.find(ann.id).await.unwrap().unwrap();
+    let token = serde_json::to_value(AccessTokenClaims::of(&ann, session, &[]).written(
+        (bench.clock.now(), AGAIN),
+        None,
+        &[],
+    ));
+    let of_a_token = ["exp", "iat", "jti", "sid"];
+    for (name, value) in token.unwrap().as_object().unwrap() {
+        if !of_a_token.contains(&name.as_str()) {
+            assert_eq!(shown.claims.value(name), Some(value), "{name}");
+        }
+    }
+    assert_eq!(shown.claims.value("email_verified"), Some(&true.into()));
 }
