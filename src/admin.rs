@@ -4,6 +4,8 @@
 mod api;
 pub mod client;
 mod connection;
+mod error;
+mod fields;
 mod health;
 pub mod import;
 pub mod invitations;
@@ -14,6 +16,7 @@ mod socket;
 mod status;
 pub mod users;
 
+pub use error::OperationError;
 pub use health::{Condition, Health, PartReport, Phase, Report};
 pub use operation::Operation;
 pub use socket::{AdminSocket, Operator, SocketError, SocketSettings};

@@ -8,12 +8,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::accounts::{Accounts, Origin};
 use crate::admin::connection::{Answer, answer};
+use crate::admin::error::OperationError;
 use crate::admin::invitations::InvitationCommand;
 use crate::admin::machines::MachineCommand;
 use crate::admin::operation::Operation;
 use crate::admin::signing_keys::SigningKeyCommand;
 use crate::admin::socket::Operator;
-use crate::admin::users::{UserCommand, UserError};
+use crate::admin::users::UserCommand;
 
 const JSON: &str = "application/json";
 /// Largest command in bytes: a part of an import, with one very long line in it.
@@ -98,19 +99,19 @@ async fn carry_out<O: Operation>(body: &[u8], accounts: &Accounts, origin: &Orig
 }
 
 /// What the operator cannot see from the answer stands in the log.
-fn say(error: &UserError) {
+fn say(error: &OperationError) {
     match error {
-        UserError::Hash(cause) => tracing::error!(%cause, "an operator's command failed"),
-        UserError::Store(cause) => tracing::error!(%cause, "an operator's command failed"),
-        UserError::Unknown
-        | UserError::UnknownService
-        | UserError::UnknownKey
-        | UserError::NoSigningKeys
-        | UserError::Key(_)
-        | UserError::Ambiguous
-        | UserError::Invalid { .. }
-        | UserError::Taken
-        | UserError::Password(_) => {}
+        OperationError::Hash(cause) => tracing::error!(%cause, "an operator's command failed"),
+        OperationError::Store(cause) => tracing::error!(%cause, "an operator's command failed"),
+        OperationError::Unknown
+        | OperationError::UnknownService
+        | OperationError::UnknownKey
+        | OperationError::NoSigningKeys
+        | OperationError::Key(_)
+        | OperationError::Ambiguous
+        | OperationError::Invalid { .. }
+        | OperationError::Taken
+        | OperationError::Password(_) => {}
     }
 }
 

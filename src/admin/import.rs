@@ -8,7 +8,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use tokio::task::JoinSet;
 
-use super::users::UserError;
+use super::error::OperationError;
 use crate::accounts::{
     AccountId, Accounts, Arrival, Attributes, DisplayName, EmailAddress, ImportError, ImportMode,
     ImportedAccount, Origin, PasswordHash, Role, Status, Username,
@@ -88,7 +88,7 @@ pub(super) async fn perform(
     accounts: &Accounts,
     origin: &Origin,
     (lines, mode): (Vec<ImportLine>, ImportMode),
-) -> Result<ImportReport, UserError> {
+) -> Result<ImportReport, OperationError> {
     let mut report = ImportReport::default();
     let mut lines = lines.into_iter().peekable();
     while lines.peek().is_some() {
@@ -119,7 +119,7 @@ pub(super) async fn perform(
                     *report.passwords.entry(scheme).or_default() += 1;
                 }
                 Ok(Arrival::Present) => report.present += 1,
-                Err(ImportError::Store(error)) => return Err(UserError::Store(error)),
+                Err(ImportError::Store(error)) => return Err(OperationError::Store(error)),
                 Err(
                     error @ (ImportError::Taken
                     | ImportError::ForeignUsername

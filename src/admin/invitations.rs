@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::users::{self, UserError};
+use super::error::OperationError;
+use super::fields;
 use crate::accounts::{Accounts, Invitation, InvitationDigest, NewInvitation, Origin, Role};
 
 /// Longest life of an invitation, in seconds: ten years.
@@ -56,19 +57,19 @@ pub struct InvitationView {
 /// Does what `command` says, in the name of `origin`.
 ///
 /// # Errors
-/// See [`UserError`]; then nothing was changed.
+/// See [`OperationError`]; then nothing was changed.
 pub async fn perform(
     accounts: &Accounts,
     origin: &Origin,
     command: InvitationCommand,
-) -> Result<InvitationAnswer, UserError> {
+) -> Result<InvitationAnswer, OperationError> {
     match command {
         InvitationCommand::Create {
             roles,
             uses,
             lifetime,
         } => {
-            let roles: Vec<Role> = users::parse_roles(&roles)?;
+            let roles: Vec<Role> = fields::parse_roles(&roles)?;
             let new = NewInvitation {
                 roles: Some(roles).filter(|roles| !roles.is_empty()),
                 uses: at_least_one("uses", uses)?,
@@ -86,7 +87,7 @@ pub async fn perform(
             Ok(InvitationAnswer::Invitations(views))
         }
         InvitationCommand::Revoke { invitation } => {
-            let digest = users::read("invitation", InvitationDigest::parse(&invitation))?;
+            let digest = fields::read("invitation", InvitationDigest::parse(&invitation))?;
             match accounts.revoke_invitation(digest, origin).await? {
                 true => Ok(InvitationAnswer::Revoked(invitation)),
                 false => Err(invalid("invitation", "there is no such invitation")),
@@ -108,15 +109,18 @@ impl InvitationView {
     }
 }
 
-fn at_least_one<T: Default + PartialEq>(field: &'static str, number: T) -> Result<T, UserError> {
+fn at_least_one<T: Default + PartialEq>(
+    field: &'static str,
+    number: T,
+) -> Result<T, OperationError> {
     match number == T::default() {
         true => Err(invalid(field, "at least 1")),
         false => Ok(number),
     }
 }
 
-fn invalid(field: &'static str, reason: &str) -> UserError {
-    UserError::Invalid {
+fn invalid(field: &'static str, reason: &str) -> OperationError {
+    OperationError::Invalid {
         field,
         reason: reason.to_owned(),
     }

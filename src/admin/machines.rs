@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::users::{self, UserError};
+use super::error::OperationError;
+use super::{fields, users};
 use crate::accounts::{
     Accounts, ApiKey, ApiKeyId, Binding, DisplayName, IssuedKey, KeyOwner, NewApiKey, Origin, Role,
     ServiceAccount, ServiceName, Status, WrittenBinding,
@@ -124,12 +125,12 @@ pub struct ServiceView {
 /// Does what `command` says, in the name of `origin`.
 ///
 /// # Errors
-/// See [`UserError`]; then nothing was changed.
+/// See [`OperationError`]; then nothing was changed.
 pub async fn perform(
     accounts: &Accounts,
     origin: &Origin,
     command: MachineCommand,
-) -> Result<MachineAnswer, UserError> {
+) -> Result<MachineAnswer, OperationError> {
     match command {
         MachineCommand::KeyCreate {
             owner,
@@ -138,8 +139,8 @@ pub async fn perform(
             lifetime,
         } => {
             let new = NewApiKey {
-                name: users::read("name", DisplayName::parse(&name))?,
-                binding: users::read("binding", Binding::parse(&binding))?,
+                name: fields::read("name", DisplayName::parse(&name))?,
+                binding: fields::read("binding", Binding::parse(&binding))?,
                 lifetime: lifetime.map(Duration::from_secs),
             };
             let owner = find_owner(accounts, &owner).await?;
@@ -155,7 +156,7 @@ pub async fn perform(
                 Some(owner) => Some(find_owner(accounts, &owner).await?),
                 None => None,
             };
-            let after = users::optional("after", after, ApiKeyId::parse)?;
+            let after = fields::optional("after", after, ApiKeyId::parse)?;
             let page = (after, limit.unwrap_or(PAGE).min(PAGE));
             let keys = accounts.api_keys(owner, page).await?;
             Ok(MachineAnswer::Keys(keys.iter().map(KeyView::of).collect()))
@@ -172,10 +173,10 @@ pub async fn perform(
             show(accounts, id).await
         }
         MachineCommand::ServiceAdd { name, roles } => {
-            let name = users::read("name", ServiceName::parse(&name))?;
-            let roles = users::parse_roles(&roles)?;
+            let name = fields::read("name", ServiceName::parse(&name))?;
+            let roles = fields::parse_roles(&roles)?;
             let added = accounts.add_service(name, roles, origin).await?;
-            let added = added.ok_or(UserError::Taken)?;
+            let added = added.ok_or(OperationError::Taken)?;
             Ok(MachineAnswer::Service(ServiceView::of(&added)))
         }
         MachineCommand::ServiceList => {
@@ -190,7 +191,7 @@ pub async fn perform(
             set_status(accounts, origin, (&service, Status::Active)).await
         }
         MachineCommand::ServiceRole { service, roles } => {
-            let roles = users::parse_roles(&roles)?;
+            let roles = fields::parse_roles(&roles)?;
             let found = find_service(accounts, &service).await?;
             accounts.set_service_roles(found.id, roles, origin).await?;
             answer_with(accounts, &service).await
@@ -242,8 +243,11 @@ fn issued_answer(issued: &IssuedKey) -> MachineAnswer {
     }
 }
 
-async fn show(accounts: &Accounts, id: ApiKeyId) -> Result<MachineAnswer, UserError> {
-    let key = accounts.api_key(id).await?.ok_or(UserError::UnknownKey)?;
+async fn show(accounts: &Accounts, id: ApiKeyId) -> Result<MachineAnswer, OperationError> {
+    let key = accounts
+        .api_key(id)
+        .await?
+        .ok_or(OperationError::UnknownKey)?;
     Ok(MachineAnswer::Key(KeyView::of(&key)))
 }
 
@@ -251,7 +255,7 @@ async fn set_status(
     accounts: &Accounts,
     origin: &Origin,
     (service, status): (&str, Status),
-) -> Result<MachineAnswer, UserError> {
+) -> Result<MachineAnswer, OperationError> {
     let found = find_service(accounts, service).await?;
     accounts
         .set_service_status(found.id, status, origin)
@@ -259,12 +263,12 @@ async fn set_status(
     answer_with(accounts, service).await
 }
 
-async fn answer_with(accounts: &Accounts, service: &str) -> Result<MachineAnswer, UserError> {
+async fn answer_with(accounts: &Accounts, service: &str) -> Result<MachineAnswer, OperationError> {
     let service = find_service(accounts, service).await?;
     Ok(MachineAnswer::Service(ServiceView::of(&service)))
 }
 
-async fn find_owner(accounts: &Accounts, owner: &OwnerName) -> Result<KeyOwner, UserError> {
+async fn find_owner(accounts: &Accounts, owner: &OwnerName) -> Result<KeyOwner, OperationError> {
     match owner {
         OwnerName::User(user) => users::find(accounts, user)
             .await
@@ -275,14 +279,17 @@ async fn find_owner(accounts: &Accounts, owner: &OwnerName) -> Result<KeyOwner, 
     }
 }
 
-async fn find_service(accounts: &Accounts, service: &str) -> Result<ServiceAccount, UserError> {
-    let name = users::read("service", ServiceName::parse(service))?;
+async fn find_service(
+    accounts: &Accounts,
+    service: &str,
+) -> Result<ServiceAccount, OperationError> {
+    let name = fields::read("service", ServiceName::parse(service))?;
     let found = accounts.service_by_name(&name).await?;
-    found.ok_or(UserError::UnknownService)
+    found.ok_or(OperationError::UnknownService)
 }
 
-fn parse_key(text: &str) -> Result<ApiKeyId, UserError> {
-    ApiKeyId::parse(text).map_err(|_| UserError::Invalid {
+fn parse_key(text: &str) -> Result<ApiKeyId, OperationError> {
+    ApiKeyId::parse(text).map_err(|_| OperationError::Invalid {
         field: "key",
         reason: String::from("expected the id of a key, as `api-key list` shows it"),
     })

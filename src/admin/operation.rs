@@ -5,10 +5,11 @@ use std::future::Future;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::error::OperationError;
 use super::invitations::{self, InvitationAnswer, InvitationCommand};
 use super::machines::{self, MachineAnswer, MachineCommand};
 use super::signing_keys::{self, SigningKeyAnswer, SigningKeyCommand};
-use super::users::{self, UserAnswer, UserCommand, UserError};
+use super::users::{self, UserAnswer, UserCommand};
 use crate::accounts::{Accounts, Origin};
 
 /// Something that an operator can have done.
@@ -22,14 +23,18 @@ pub trait Operation: Serialize + DeserializeOwned + Send {
         self,
         accounts: &Accounts,
         origin: &Origin,
-    ) -> impl Future<Output = Result<Self::Answer, UserError>> + Send;
+    ) -> impl Future<Output = Result<Self::Answer, OperationError>> + Send;
 }
 
 impl Operation for UserCommand {
     const PATH: &'static str = "/users";
     type Answer = UserAnswer;
 
-    async fn perform(self, accounts: &Accounts, origin: &Origin) -> Result<UserAnswer, UserError> {
+    async fn perform(
+        self,
+        accounts: &Accounts,
+        origin: &Origin,
+    ) -> Result<UserAnswer, OperationError> {
         users::perform(accounts, origin, self).await
     }
 }
@@ -42,7 +47,7 @@ impl Operation for MachineCommand {
         self,
         accounts: &Accounts,
         origin: &Origin,
-    ) -> Result<MachineAnswer, UserError> {
+    ) -> Result<MachineAnswer, OperationError> {
         machines::perform(accounts, origin, self).await
     }
 }
@@ -55,7 +60,7 @@ impl Operation for InvitationCommand {
         self,
         accounts: &Accounts,
         origin: &Origin,
-    ) -> Result<InvitationAnswer, UserError> {
+    ) -> Result<InvitationAnswer, OperationError> {
         invitations::perform(accounts, origin, self).await
     }
 }
@@ -64,7 +69,11 @@ impl Operation for SigningKeyCommand {
     const PATH: &'static str = "/signing-keys";
     type Answer = SigningKeyAnswer;
 
-    async fn perform(self, accounts: &Accounts, _: &Origin) -> Result<SigningKeyAnswer, UserError> {
+    async fn perform(
+        self,
+        accounts: &Accounts,
+        _: &Origin,
+    ) -> Result<SigningKeyAnswer, OperationError> {
         signing_keys::perform(accounts, self).await
     }
 }

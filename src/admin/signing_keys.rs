@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::users::UserError;
+use super::error::OperationError;
 use crate::accounts::Accounts;
 use crate::store::{Pace, SealedKey};
 
@@ -41,14 +41,17 @@ pub struct SigningKeyView {
 /// Does what `command` says.
 ///
 /// # Errors
-/// See [`UserError`]; then nothing was changed.
+/// See [`OperationError`]; then nothing was changed.
 pub(super) async fn perform(
     accounts: &Accounts,
     command: SigningKeyCommand,
-) -> Result<SigningKeyAnswer, UserError> {
+) -> Result<SigningKeyAnswer, OperationError> {
     let pace = match command {
         SigningKeyCommand::List => {
-            let keys = accounts.signing_keys().await.map_err(UserError::Store)?;
+            let keys = accounts
+                .signing_keys()
+                .await
+                .map_err(OperationError::Store)?;
             let views = keys.iter().map(view).collect();
             return Ok(SigningKeyAnswer::Keys(views));
         }
@@ -56,10 +59,10 @@ pub(super) async fn perform(
         SigningKeyCommand::RotateNow => Pace::Now,
     };
     let ordered = accounts.order_signing_key(pace).await;
-    let number = ordered.map_err(UserError::Store)?;
+    let number = ordered.map_err(OperationError::Store)?;
     number
         .map(SigningKeyAnswer::Ordered)
-        .ok_or(UserError::NoSigningKeys)
+        .ok_or(OperationError::NoSigningKeys)
 }
 
 fn view(key: &SealedKey) -> SigningKeyView {

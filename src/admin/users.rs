@@ -1,17 +1,16 @@
 //! What an operator may do to accounts: the same commands over the socket and from the command
 //! line.
 
-use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::error::OperationError;
+use super::fields::{optional, parse_roles, read};
 use super::import::{self, ImportLine, ImportReport};
 use crate::accounts::{
-    Account, AccountId, Accounts, ApiKeyError, DisplayName, EmailAddress, HashError, ImportMode,
-    LoginName, NewAccount, OperateError, Origin, PlainPassword, PolicyError, RegisterError, Role,
-    Session, Status, Username,
+    Account, AccountId, Accounts, DisplayName, EmailAddress, ImportMode, LoginName, NewAccount,
+    Origin, PlainPassword, Role, Session, Status, Username,
 };
-use crate::store::StoreError;
 
 /// Accounts that one `list` answers at most, and when no limit is given.
 const PAGE: u32 = 1000;
@@ -127,43 +126,15 @@ pub struct SessionView {
     pub expires_at: String,
 }
 
-/// Why a command did nothing.
-#[derive(Debug, thiserror::Error)]
-pub enum UserError {
-    #[error("there is no such account")]
-    Unknown,
-    #[error("that is the id of one account and the name of another")]
-    Ambiguous,
-    #[error("{field}: {reason}")]
-    Invalid { field: &'static str, reason: String },
-    #[error("the name is taken")]
-    Taken,
-    #[error("there is no such service account")]
-    UnknownService,
-    #[error("there is no such key")]
-    UnknownKey,
-    #[error("there are no managed signing keys: a gateway with [tokens.managed] makes the first")]
-    NoSigningKeys,
-    /// A key was not made or changed.
-    #[error(transparent)]
-    Key(ApiKeyError),
-    #[error("the password may not be chosen: {0}")]
-    Password(#[source] PolicyError),
-    #[error("no password can be hashed now")]
-    Hash(#[source] HashError),
-    #[error("the database cannot be used")]
-    Store(#[source] StoreError),
-}
-
 /// Does what `command` says, in the name of `origin`.
 ///
 /// # Errors
-/// See [`UserError`]; then nothing was changed.
+/// See [`OperationError`]; then nothing was changed.
 pub async fn perform(
     accounts: &Accounts,
     origin: &Origin,
     command: UserCommand,
-) -> Result<UserAnswer, UserError> {
+) -> Result<UserAnswer, OperationError> {
     match command {
         UserCommand::Add {
             email,
@@ -199,7 +170,7 @@ pub async fn perform(
         UserCommand::Unlock { user } => {
             let account = find(accounts, &user).await?;
             match account.status {
-                Status::Pending => Err(UserError::Invalid {
+                Status::Pending => Err(OperationError::Invalid {
                     field: "user",
                     reason: String::from("the account waits for approval, which is another thing"),
                 }),
@@ -215,13 +186,15 @@ pub async fn perform(
             let account = find(accounts, &user).await?;
             match account.status {
                 Status::Pending => set_status(accounts, origin, &user, Status::Active).await,
-                Status::Active | Status::Locked | Status::Disabled => Err(UserError::Invalid {
-                    field: "user",
-                    reason: format!(
-                        "the account does not wait for approval: it is {}",
-                        account.status
-                    ),
-                }),
+                Status::Active | Status::Locked | Status::Disabled => {
+                    Err(OperationError::Invalid {
+                        field: "user",
+                        reason: format!(
+                            "the account does not wait for approval: it is {}",
+                            account.status
+                        ),
+                    })
+                }
             }
         }
         UserCommand::Verify { user } => {
@@ -265,99 +238,6 @@ pub async fn perform(
     }
 }
 
-impl UserError {
-    /// The stable word for programs.
-    pub const fn word(&self) -> &'static str {
-        match self {
-            UserError::Unknown => "unknown_user",
-            UserError::UnknownService => "unknown_service",
-            UserError::UnknownKey => "unknown_key",
-            UserError::NoSigningKeys => "no_signing_keys",
-            UserError::Key(_) => "key_refused",
-            UserError::Ambiguous => "ambiguous",
-            UserError::Invalid { .. } => "invalid",
-            UserError::Taken => "taken",
-            UserError::Password(_) => "password_refused",
-            UserError::Hash(_) | UserError::Store(_) => "unavailable",
-        }
-    }
-
-    pub(super) const fn status(&self) -> StatusCode {
-        match self {
-            UserError::Unknown | UserError::UnknownService | UserError::UnknownKey => {
-                StatusCode::NOT_FOUND
-            }
-            UserError::Invalid { .. } | UserError::Password(_) | UserError::Key(_) => {
-                StatusCode::UNPROCESSABLE_ENTITY
-            }
-            UserError::Taken | UserError::Ambiguous | UserError::NoSigningKeys => {
-                StatusCode::CONFLICT
-            }
-            UserError::Hash(_) | UserError::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
-        }
-    }
-}
-
-impl From<StoreError> for UserError {
-    fn from(error: StoreError) -> Self {
-        UserError::Store(error)
-    }
-}
-
-impl From<ApiKeyError> for UserError {
-    fn from(error: ApiKeyError) -> Self {
-        match error {
-            ApiKeyError::Unknown => UserError::UnknownKey,
-            ApiKeyError::Store(store) => UserError::Store(store),
-            ApiKeyError::Dead(_)
-            | ApiKeyError::Owner
-            | ApiKeyError::Closed
-            | ApiKeyError::TooMany { .. }
-            | ApiKeyError::Scope(_)
-            | ApiKeyError::Limits
-            | ApiKeyError::TooLong { .. }
-            | ApiKeyError::Overlap => UserError::Key(error),
-        }
-    }
-}
-
-impl From<OperateError> for UserError {
-    fn from(error: OperateError) -> Self {
-        match error {
-            OperateError::Unknown => UserError::Unknown,
-            OperateError::Password(policy) => UserError::Password(policy),
-            OperateError::Attribute(error) => UserError::Invalid {
-                field: "attribute",
-                reason: error.to_string(),
-            },
-            OperateError::Hash(hash) => UserError::Hash(hash),
-            OperateError::Store(store) => UserError::Store(store),
-        }
-    }
-}
-
-impl From<RegisterError> for UserError {
-    fn from(error: RegisterError) -> Self {
-        match error {
-            RegisterError::Taken => UserError::Taken,
-            RegisterError::Password(policy) => UserError::Password(policy),
-            RegisterError::Hash(hash) => UserError::Hash(hash),
-            RegisterError::Store(store) => UserError::Store(store),
-            RegisterError::ForeignUsername => UserError::Invalid {
-                field: "username",
-                reason: error.to_string(),
-            },
-            // Rules of registration, which an operator is not bound by.
-            RegisterError::Closed | RegisterError::Domain | RegisterError::NotInvited => {
-                UserError::Invalid {
-                    field: "email",
-                    reason: error.to_string(),
-                }
-            }
-        }
-    }
-}
-
 impl UserView {
     fn of(account: &Account) -> Self {
         Self {
@@ -397,18 +277,18 @@ async fn set_status(
     origin: &Origin,
     user: &str,
     status: Status,
-) -> Result<UserAnswer, UserError> {
+) -> Result<UserAnswer, OperationError> {
     let id = find(accounts, user).await?.id;
     accounts.set_status(id, status, origin).await?;
     answer_with(accounts, id).await
 }
 
-async fn answer_with(accounts: &Accounts, id: AccountId) -> Result<UserAnswer, UserError> {
-    let account = accounts.find(id).await?.ok_or(UserError::Unknown)?;
+async fn answer_with(accounts: &Accounts, id: AccountId) -> Result<UserAnswer, OperationError> {
+    let account = accounts.find(id).await?.ok_or(OperationError::Unknown)?;
     Ok(UserAnswer::User(UserView::of(&account)))
 }
 
-pub(super) async fn find(accounts: &Accounts, user: &str) -> Result<Account, UserError> {
+pub(super) async fn find(accounts: &Accounts, user: &str) -> Result<Account, OperationError> {
     let by_id = match AccountId::parse(user) {
         Ok(id) => accounts.find(id).await?,
         Err(_) => None,
@@ -418,35 +298,10 @@ pub(super) async fn find(accounts: &Accounts, user: &str) -> Result<Account, Use
         Err(_) => None,
     };
     match (by_id, by_name) {
-        (Some(one), Some(other)) if one.id != other.id => Err(UserError::Ambiguous),
+        (Some(one), Some(other)) if one.id != other.id => Err(OperationError::Ambiguous),
         (Some(found), _) | (None, Some(found)) => Ok(found),
-        (None, None) => Err(UserError::Unknown),
+        (None, None) => Err(OperationError::Unknown),
     }
-}
-
-pub(super) fn parse_roles(roles: &[String]) -> Result<Vec<Role>, UserError> {
-    roles
-        .iter()
-        .map(|role| read("roles", Role::parse(role)))
-        .collect()
-}
-
-pub(super) fn optional<T, E: std::error::Error>(
-    field: &'static str,
-    text: Option<String>,
-    parse: impl FnOnce(&str) -> Result<T, E>,
-) -> Result<Option<T>, UserError> {
-    text.map(|text| read(field, parse(&text))).transpose()
-}
-
-pub(super) fn read<T, E: std::error::Error>(
-    field: &'static str,
-    parsed: Result<T, E>,
-) -> Result<T, UserError> {
-    parsed.map_err(|error| UserError::Invalid {
-        field,
-        reason: error.to_string(),
-    })
 }
 
 #[cfg(test)]
