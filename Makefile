@@ -3,7 +3,7 @@
 PORT ?= 8443
 DATA ?= demo-data
 
-.PHONY: demo build test lint
+.PHONY: demo build test lint bench bench-path
 
 # In the profile `demo` (Cargo.toml) rather than as a release, whose fat LTO takes minutes that a
 # demo does not repay; rather than as a debug build, whose password hashes and TLS would crawl.
@@ -22,3 +22,18 @@ lint:
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items
+
+# Beside HAProxy, Envoy and nginx on this machine (docs/performance.md). A part of it:
+# make bench CASES=h1-hs256,memory TARGETS=portcullis,haproxy REPS=3
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+only = $(if $($(1)),--$(2) $($(1)))
+
+bench:
+	benches/compare/setup "$(TARGET)/compare"
+	cargo build --locked --release --bins --example bench-tools
+	benches/compare/compare.py --work "$(abspath $(TARGET))/compare" $(call only,CASES,cases) $(call only,TARGETS,targets) \
+	  $(call only,REPS,reps) $(if $(CASES)$(TARGETS),,--write)
+
+# What each step of a request's path costs, into docs/performance.md.
+bench-path:
+	benches/budget.py

@@ -2,10 +2,13 @@
 
 use std::hash::{BuildHasher, Hash, RandomState};
 use std::num::NonZeroU64;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 /// How many keys share a lock, and compete for a place when it is tight.
 const WAYS: usize = 8;
+/// How many sets come into being together: a table of 100,000 keys that nobody counts for yet takes
+/// 8 KiB, where one array of its locks would take 512.
+const PAGE: usize = 64;
 
 /// A key's place and name in a [`Table`]: 64 bits of a keyed hash, not zero, so that an empty slot
 /// needs no mark of its own. Among a million keys, one in 2^44 shares its name with another.
@@ -32,9 +35,13 @@ pub(crate) enum Change<V> {
 /// Values by key. When the places that a key may take are full, the value nearest to its end goes.
 #[derive(Debug)]
 pub(crate) struct Table<V> {
-    /// As many as a power of two. A set takes memory when its first key comes.
-    sets: Box<[Mutex<LateSet<V>>]>,
+    /// A page takes memory when the first key of its sets comes, and so does a set.
+    pages: Box<[OnceLock<Box<Page<V>>>]>,
+    /// Sets over all pages, a power of two, less one.
+    mask: usize,
 }
+
+type Page<V> = [Mutex<LateSet<V>>; PAGE];
 
 type Set<V> = [Option<(NonZeroU64, V)>; WAYS];
 
@@ -51,7 +58,8 @@ impl<V: Expiring> Table<V> {
     pub(crate) fn with_room_for(keys: usize) -> Self {
         let sets = keys.saturating_mul(2).div_ceil(WAYS).next_power_of_two();
         Self {
-            sets: (0..sets).map(|_| Mutex::new(None)).collect(),
+            pages: (0..sets.div_ceil(PAGE)).map(|_| OnceLock::new()).collect(),
+            mask: sets - 1,
         }
     }
 
@@ -86,9 +94,10 @@ impl<V: Expiring> Table<V> {
     }
 
     fn set(&self, key: Key) -> Option<MutexGuard<'_, LateSet<V>>> {
-        let mask = self.sets.len().checked_sub(1)?;
-        let at = usize::try_from(key.0.get()).unwrap_or(usize::MAX) & mask;
-        let set = self.sets.get(at)?;
+        let at = usize::try_from(key.0.get()).unwrap_or(usize::MAX) & self.mask;
+        let page = self.pages.get(at / PAGE)?;
+        let page = page.get_or_init(|| Box::new([const { Mutex::new(None) }; PAGE]));
+        let set = page.get(at % PAGE)?;
         // A set is whole between any two writes: a panic elsewhere in the holder spoils nothing.
         Some(set.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -133,7 +142,7 @@ mod tests {
             put(&table, keys.key(invented), 10 + invented % 7);
         }
         assert_eq!(held(&table, keys.key("victim")), Some(Until(1_000)));
-        let places = table.sets.len() * WAYS;
+        let places = (table.mask + 1) * WAYS;
         let kept = (0..100_000_u64).filter(|n| held(&table, keys.key(n)).is_some());
         assert!(kept.count() < places);
     }
