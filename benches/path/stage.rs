@@ -16,7 +16,7 @@ use portcullis::authn::{Authenticator, CacheSize, Caller, Sessions, Tokens};
 use portcullis::body::Body;
 use portcullis::clock::Clock;
 use portcullis::config::Config;
-use portcullis::inbound::{ClientBody, Inbound, Peer, RequestIds, Scheme, TrustedProxies, cookie};
+use portcullis::inbound::{ClientBody, Inbound, Peer, RequestIds, Scheme, TrustedProxies};
 use portcullis::limit::{Limits, RuleSet};
 use portcullis::outbound::{Origins, Stamp};
 use portcullis::route::{Found, Route, RouteTable};
@@ -145,7 +145,7 @@ impl Stage {
         });
         field(
             header::COOKIE,
-            &format!("{}={}", cookie::SESSION, opened.cookie),
+            &format!("__Host-portcullis-session={}", opened.cookie),
         )
     }
 
