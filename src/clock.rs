@@ -66,66 +66,129 @@ impl std::ops::Sub<Duration> for Timestamp {
     }
 }
 
+/// So far may the system's clock lie behind the latest time that was read before it counts as set
+/// back: threads read it side by side.
+const STEP: i64 = 1000;
+/// The system's clock is not behind.
+const LEVEL: i64 = i64::MIN;
+
 /// Where the program reads the time. Clones share one source.
 #[derive(Clone, Debug)]
 pub struct Clock(Arc<Source>);
 
 #[derive(Debug)]
-enum Source {
-    /// The system's clock; `latest` is the latest wall time that was handed out.
-    System { start: Instant, latest: AtomicI64 },
-    /// A clock that stands still until a test turns it.
+struct Source {
+    reading: Reading,
+    /// The latest wall time that was handed out.
+    latest: AtomicI64,
+    /// While the system's clock is set back: twice the wall time less the steady time of the moment
+    /// at which that was seen. Half of this and the steady time together is the time since then at
+    /// half its pace.
+    slow: AtomicI64,
+}
+
+#[derive(Debug)]
+enum Reading {
+    /// The system's clocks.
+    System { start: Instant },
+    /// Clocks that stand still until a test turns them.
     Manual { wall: AtomicI64, steady: AtomicU64 },
 }
 
 impl Clock {
     pub fn system() -> Self {
-        Self(Arc::new(Source::System {
+        Self::reading(Reading::System {
             start: Instant::now(),
-            latest: AtomicI64::new(0),
-        }))
+        })
     }
 
     pub fn manual(wall: Timestamp) -> Self {
-        Self(Arc::new(Source::Manual {
+        Self::reading(Reading::Manual {
             wall: AtomicI64::new(wall.millis()),
             steady: AtomicU64::new(0),
+        })
+    }
+
+    fn reading(reading: Reading) -> Self {
+        Self(Arc::new(Source {
+            reading,
+            latest: AtomicI64::new(0),
+            slow: AtomicI64::new(LEVEL),
         }))
     }
 
-    /// Wall time. When the system's clock is set back this holds at the latest time it gave:
-    /// what has expired once stays expired.
+    /// Wall time. What has expired once stays expired: when the system's clock is set back, this goes
+    /// on from the latest time it gave, at half its pace until the system's clock has caught up.
+    /// It does not stand still, or nothing would expire meanwhile.
     pub fn now(&self) -> Timestamp {
-        match &*self.0 {
-            Source::System { latest, .. } => {
-                let read = SystemTime::now()
-                    .duration_since(UNIX_EPOCH)
-                    .map_or(0, |d| i64::try_from(d.as_millis()).unwrap_or(i64::MAX));
-                // Written once a millisecond rather than at every look: all workers read this.
-                let known = latest.load(Ordering::Relaxed);
-                if read <= known {
-                    return Timestamp(known);
-                }
-                Timestamp(latest.fetch_max(read, Ordering::Relaxed).max(read))
-            }
-            Source::Manual { wall, .. } => Timestamp(wall.load(Ordering::Relaxed)),
+        let source = &*self.0;
+        let read = source.reading.wall();
+        // Written once a millisecond rather than at every look: all workers read this.
+        let known = source.latest.load(Ordering::Relaxed);
+        let latest = match read > known {
+            true => source.latest.fetch_max(read, Ordering::Relaxed).max(read),
+            false => known,
+        };
+        if latest.saturating_sub(read) > STEP {
+            return Timestamp(source.slowly(latest));
         }
+        if source.slow.load(Ordering::Relaxed) != LEVEL {
+            source.slow.store(LEVEL, Ordering::Relaxed);
+        }
+        Timestamp(latest)
     }
 
     /// Time since the clock was made, by the monotonic clock: for intervals and limits.
     pub fn steady(&self) -> Duration {
-        match &*self.0 {
-            Source::System { start, .. } => start.elapsed(),
-            Source::Manual { steady, .. } => Duration::from_millis(steady.load(Ordering::Relaxed)),
-        }
+        self.0.reading.steady()
     }
 
     /// Turns a manual clock forward; the system's clock is left alone.
     pub fn advance(&self, by: Duration) {
-        if let Source::Manual { wall, steady } = &*self.0 {
+        if let Reading::Manual { wall, steady } = &self.0.reading {
             let millis = u64::try_from(by.as_millis()).unwrap_or(u64::MAX);
             wall.fetch_add(i64::try_from(millis).unwrap_or(i64::MAX), Ordering::Relaxed);
             steady.fetch_add(millis, Ordering::Relaxed);
+        }
+    }
+
+    /// Has a manual clock jump, as a system's clock that is set; the system's clock is left alone.
+    pub fn jump(&self, to: Timestamp) {
+        if let Reading::Manual { wall, .. } = &self.0.reading {
+            wall.store(to.millis(), Ordering::Relaxed);
+        }
+    }
+}
+
+impl Source {
+    /// The time while the system's clock lies behind `latest`.
+    fn slowly(&self, latest: i64) -> i64 {
+        let steady = self.reading.steady().as_millis();
+        let steady = i64::try_from(steady).unwrap_or(i64::MAX);
+        let begins = latest.saturating_mul(2).saturating_sub(steady);
+        let begun = self
+            .slow
+            .compare_exchange(LEVEL, begins, Ordering::Relaxed, Ordering::Relaxed);
+        let begun = begun.map_or_else(|earlier| earlier, |_| begins);
+        let now = begun.saturating_add(steady).div_euclid(2);
+        self.latest.fetch_max(now, Ordering::Relaxed).max(now)
+    }
+}
+
+impl Reading {
+    fn wall(&self) -> i64 {
+        match self {
+            Reading::System { .. } => SystemTime::now()
+                .duration_since(UNIX_EPOCH)
+                .map_or(0, |d| i64::try_from(d.as_millis()).unwrap_or(i64::MAX)),
+            Reading::Manual { wall, .. } => wall.load(Ordering::Relaxed),
+        }
+    }
+
+    fn steady(&self) -> Duration {
+        match self {
+            Reading::System { start } => start.elapsed(),
+            Reading::Manual { steady, .. } => Duration::from_millis(steady.load(Ordering::Relaxed)),
         }
     }
 }
@@ -146,6 +209,44 @@ mod tests {
         clock.advance(Duration::from_secs(5));
         assert_eq!(clock.now(), Timestamp::from_seconds(1_005));
         assert_eq!(clock.steady(), Duration::from_secs(5));
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_goes_on_slowly_until_it_is_right_again() {
+        let clock = Clock::manual(Timestamp::from_seconds(10_000));
+        let now = || clock.now().seconds();
+        assert_eq!(now(), 10_000);
+        clock.jump(Timestamp::from_seconds(9_000));
+        assert_eq!(now(), 10_000, "what has expired stays expired");
+        clock.advance(Duration::from_secs(500));
+        assert_eq!(now(), 10_250, "and what has not does");
+        assert_eq!(clock.steady(), Duration::from_secs(500));
+        clock.advance(Duration::from_secs(1_500));
+        assert_eq!(now(), 11_000);
+        clock.advance(Duration::from_secs(10));
+        assert_eq!(now(), 11_010, "it has caught up");
+        // Back again, and forward before that was over.
+        clock.jump(Timestamp::from_seconds(11_000));
+        clock.advance(Duration::from_secs(4));
+        assert_eq!(now(), 11_010);
+        clock.jump(Timestamp::from_seconds(20_000));
+        assert_eq!(now(), 20_000);
+        clock.jump(Timestamp::from_seconds(1_000));
+        clock.advance(Duration::from_secs(10));
+        assert_eq!(now(), 20_000, "seen only now");
+        clock.advance(Duration::from_secs(10));
+        assert_eq!(now(), 20_005);
+    }
+
+    #[test]
+    fn a_small_step_back_is_waited_for() {
+        let clock = Clock::manual(Timestamp::from_millis(5_000));
+        clock.now();
+        clock.jump(Timestamp::from_millis(4_200));
+        clock.advance(Duration::from_millis(300));
+        assert_eq!(clock.now(), Timestamp::from_millis(5_000));
+        clock.advance(Duration::from_millis(600));
+        assert_eq!(clock.now(), Timestamp::from_millis(5_100));
     }
 
     #[test]

@@ -68,6 +68,48 @@ async fn a_stolen_refresh_token_ends_the_session_for_both() {
 }
 
 #[tokio::test]
+async fn a_clock_that_is_set_back_does_not_lengthen_the_grace() {
+    let world = World::new().await;
+    let ann = world.ann().await;
+    let stolen = world.opened(&ann).await;
+    let own = world.refresh(&stolen.refresh).await.unwrap();
+    world
+        .clock
+        .jump(own.expires_at - 60 * SessionRules::default().idle);
+    world.clock.advance(Duration::from_secs(5));
+    let tab = world.refresh(&stolen.refresh).await.unwrap();
+    assert_eq!(tab.refresh.expose(), own.refresh.expose());
+    world.clock.advance(Duration::from_secs(21));
+    let reused = world.refresh(&stolen.refresh).await;
+    assert!(matches!(reused, Err(RefreshError::Reused)));
+    assert!(world.is_revoked(&own));
+}
+
+#[tokio::test]
+async fn a_clock_that_jumps_forward_expires_sessions_and_revives_none_when_it_is_put_right() {
+    let world = World::new().await;
+    let ann = world.ann().await;
+    let (ended, expired) = (world.opened(&ann).await, world.opened(&ann).await);
+    let before = world.clock.now();
+    let origin = origin();
+    let end = world.accounts.end_session(ann.id, ended.id, &origin);
+    end.await.unwrap();
+    world.clock.jump(expired.expires_at);
+    let refused = world.refresh(&expired.refresh).await;
+    assert!(matches!(refused, Err(RefreshError::Expired)));
+    world.clock.jump(before);
+    let refused = world.refresh(&expired.refresh).await;
+    assert!(matches!(refused, Err(RefreshError::Expired)));
+    assert!(world.is_revoked(&ended));
+    assert!(world.refresh(&ended.refresh).await.is_err());
+    let session = world.opened(&ann).await;
+    assert!(
+        world.refresh(&session.refresh).await.is_ok(),
+        "who logs in is in"
+    );
+}
+
+#[tokio::test]
 async fn what_is_not_a_refresh_token_costs_no_query() {
     let world = World::new().await;
     let other = World::new().await;
