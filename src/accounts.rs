@@ -77,6 +77,8 @@ use api_key::KeyUses;
 /// How often the database is asked what other processes revoked: at most so much later a token
 /// that was revoked beside us is refused here.
 const FOLLOW: Duration = Duration::from_millis(500);
+/// Between two readings: what many revoke at one time is read together.
+const GATHER: Duration = Duration::from_millis(20);
 /// How often the uses of keys are written that have gathered.
 const WRITE_USES: Duration = Duration::from_secs(10);
 /// How often what has expired is cleared away.
@@ -196,6 +198,7 @@ impl Accounts {
                     true
                 }
             };
+            tokio::time::sleep(GATHER).await;
         }
     }
 
@@ -292,6 +295,8 @@ impl Accounts {
     /// Reads what was revoked since the last time.
     async fn catch_up(&self, measure: News) -> Result<(), StoreError> {
         let mut place = self.0.place.lock().await;
+        // The news are as old as the question, however long the answer takes.
+        let asked_at = self.0.clock.steady();
         let news = self.0.store.revocations(&place).await?;
         if measure == News::Measured {
             for ((revocation, _), age) in news.revocations.iter().zip(&news.ages) {
@@ -308,7 +313,7 @@ impl Accounts {
             .into_iter()
             .filter(|(_, forget_at)| *forget_at > now);
         self.0.revocations.add(in_force);
-        self.0.revocations.heard();
+        self.0.revocations.heard(asked_at);
         *place = news.place;
         Ok(())
     }

@@ -135,10 +135,9 @@ impl Revocations {
         self.len() == 0
     }
 
-    /// Notes that the database was read.
-    pub(crate) fn heard(&self) {
-        let now = millis(self.0.clock.steady());
-        self.0.heard.store(now, Ordering::Relaxed);
+    /// Notes that the database was read as it was at `time` of the steady clock.
+    pub(crate) fn heard(&self, time: Duration) {
+        self.0.heard.store(millis(time), Ordering::Relaxed);
     }
 
     /// Adds revocations, each with the time from which it need not be remembered. Those that are
@@ -282,7 +281,7 @@ mod tests {
         let revocations = Revocations::new(clock.clone());
         clock.advance(Duration::from_secs(7));
         assert_eq!(revocations.staleness(), Duration::from_secs(7));
-        revocations.heard();
+        revocations.heard(clock.steady());
         assert_eq!(revocations.staleness(), Duration::ZERO);
     }
 }

@@ -81,7 +81,7 @@ impl World {
     /// As a running gateway does: what other processes did is heard of.
     async fn turn(&self, by: Duration) {
         self.clock.advance(by);
-        self.accounts.revocations().heard();
+        self.accounts.revocations().heard(self.clock.steady());
     }
 }
 

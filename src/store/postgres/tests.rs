@@ -122,6 +122,21 @@ async fn a_revocation_that_is_committed_after_later_ones_is_read_once() {
     assert_eq!(fourth.revocations, vec![]);
 }
 
+#[tokio::test]
+async fn a_copy_of_the_server_with_other_numbers_is_read_from_the_beginning() {
+    let (store, _server) = fresh().await;
+    let ann = created(&store, "ann@example.com").await;
+    let session = opened(&store, &ann).await;
+    // As another cluster counts: its transactions are far ahead.
+    let elsewhere = Place::at(9_000_000_000);
+    let revoked = store.commit(end(ann.id, Which::Only(session)));
+    let revoked = revoked.await.unwrap();
+    let news = store.revocations(&elsewhere).await.unwrap();
+    assert_eq!(news.revocations, revoked);
+    let next = store.revocations(&news.place).await.unwrap();
+    assert_eq!(next.revocations, vec![]);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn of_many_who_register_with_one_address_at_one_time_one_does() {
     let (store, _server) = fresh().await;
