@@ -231,7 +231,7 @@ impl Authenticator {
         let key = tokens
             .judge(&known.claims, known.key, now)
             .map_err(AuthnError::Token)?;
-        let tenure = Tenure::of_token(&known.claims, key, (tokens, now));
+        let tenure = Tenure::of_token(&known.claims, (key, known.key), (tokens, now));
         if known.alive_in != Some(generation) {
             if self.is_revoked(&known.claims, key) {
                 self.cache.forget(&digest);
@@ -315,7 +315,7 @@ async fn by_cookie(
     }
     Ok(Authenticated {
         caller: Caller::Identified(Identity {
-            tenure: Tenure::of_cookie(&named.claims, tokens),
+            tenure: Tenure::of_cookie(named.session, named.until, tokens),
             claims: named.claims,
             credential: Credential::Cookie,
             token: named.token,

@@ -20,7 +20,7 @@ use crate::outbound::Origins;
 use crate::rejection::Rejection;
 use crate::route::{EncodedSlash, Found, Route};
 use crate::server::Serve;
-use crate::snapshot::{Services, Snapshot};
+use crate::snapshot::{self, Services, Snapshot};
 use crate::streams::{Keeper, Watch};
 use crate::upstream::Pools;
 use crate::values::Values;
@@ -73,6 +73,7 @@ impl Gateway {
             accounts: services.accounts.clone(),
             clock: clock.clone(),
             control: services.control.clone(),
+            judge: snapshot::judge(current.clone(), clock.clone()),
         };
         let (accounts, control) = (services.accounts.clone(), services.control.clone());
         let size = CacheSize::default();

@@ -30,7 +30,7 @@ use crate::limit::Limited;
 use crate::lockout::Locked;
 use crate::outbound::OutboundError;
 use crate::store::StoreError;
-use crate::streams::TooManyStreams;
+use crate::streams::{Cause, TooManyStreams};
 use crate::upstream::UpstreamError;
 
 use refusal::{Connection, Reason, Refusal};
@@ -73,6 +73,8 @@ pub enum Rejection {
     Limited(#[from] Limited),
     #[error(transparent)]
     Streams(#[from] TooManyStreams),
+    #[error("the caller's right to be here ended while the request was read: {}", .0.name())]
+    Over(Cause),
     #[error(transparent)]
     Locked(#[from] Locked),
     #[error(transparent)]

@@ -8,16 +8,17 @@ use http::Method;
 use tokio::runtime::Handle;
 
 use crate::accounts::Accounts;
-use crate::authn::Tokens;
-use crate::clock::Clock;
+use crate::authn::{Caller, Credential, Tenure, Tokens};
+use crate::authz::Auth;
+use crate::clock::{Clock, Timestamp};
 use crate::endpoints::{self, EndpointContext, LoginHosts};
 use crate::inbound::{Askers, Inbound, TrustedProxies};
 use crate::limit::{Limits, RuleSet};
 use crate::lockout::Lockout;
 use crate::rejection::Shape;
-use crate::route::RouteTable;
+use crate::route::{Found, RouteTable, Target};
 use crate::server::Tls;
-use crate::streams::Streams;
+use crate::streams::{Admitted, Streams};
 use crate::upstream::Upstream;
 
 /// Lives as long as the process.
@@ -60,6 +61,45 @@ impl Snapshot {
         let askers = self.askers.as_ref().filter(|_| asks)?;
         askers.contains(req.peer.address.ip()).then_some(askers)
     }
+
+    /// Judges what another snapshot may have let in as if it were asked for now: by the route that
+    /// is found for it, and by the rules for tokens. Gives its tenure under these, or `None`: it
+    /// would be refused. Limits are on requests, and are not charged again.
+    fn judge(&self, admitted: &Admitted, tenure: Tenure, now: Timestamp) -> Option<Tenure> {
+        let Admitted { identity, asked } = admitted;
+        let found = self
+            .routes
+            .find(&asked.host, asked.path.segments(), &asked.method);
+        let Found::Route(route) = found else {
+            return None;
+        };
+        match route.target {
+            Target::Endpoint(_) | Target::Upstream(_) => {}
+            // Another proxy serves it from now on.
+            Target::Elsewhere(_) => return None,
+        }
+        let taken = route.policy.auth == Auth::None
+            || match &identity.credential {
+                Credential::Bearer | Credential::Subprotocol(_) | Credential::Query => {
+                    route.credentials.bearer
+                }
+                // It may be bound to the route by its name.
+                Credential::ApiKey(_) => route.credentials.api_key && route.name == asked.route,
+                Credential::Cookie => route.credentials.cookie,
+            };
+        let caller = Caller::Identified(identity.clone());
+        let permitted = taken && route.policy.permit(caller, asked.client).is_ok();
+        let tenure = || tenure.under(&identity.claims, &self.tokens.load(), now);
+        permitted.then(tenure).flatten()
+    }
+}
+
+/// Judges what was let in by the snapshot of the moment.
+pub fn judge(
+    current: Arc<ArcSwap<Snapshot>>,
+    clock: Clock,
+) -> impl Fn(&Admitted, Tenure) -> Option<Tenure> {
+    move |admitted, tenure| current.load().judge(admitted, tenure, clock.now())
 }
 
 impl Services {

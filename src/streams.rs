@@ -1,14 +1,17 @@
 //! Streams belong to sessions: what outlives its request ends with the session that admitted it.
 
+mod close;
 mod keeper;
+mod rounds;
 mod tether;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+pub use close::Close;
 pub use keeper::{Keeper, Watch};
-pub use tether::{Close, Ended, Tether};
+pub use tether::{Admitted, Asked, LASTING, Tether, during, lapse, over};
 
 use crate::accounts::SessionId;
 
@@ -22,6 +25,8 @@ pub enum Cause {
     Revoked,
     /// Its credential has expired and its session was not refreshed.
     Expired,
+    /// The configuration does not let its caller in any more.
+    Denied,
     /// Nobody can say whether its session lives: the database is away for too long.
     Unknown,
     /// Its session has as many streams as it may.
@@ -29,9 +34,10 @@ pub enum Cause {
 }
 
 impl Cause {
-    const ALL: [Cause; 4] = [
+    const ALL: [Cause; 5] = [
         Cause::Revoked,
         Cause::Expired,
+        Cause::Denied,
         Cause::Unknown,
         Cause::TooMany,
     ];
@@ -41,6 +47,7 @@ impl Cause {
         match self {
             Cause::Revoked => "revoked",
             Cause::Expired => "expired",
+            Cause::Denied => "denied",
             Cause::Unknown => "unknown",
             Cause::TooMany => "too_many",
         }
@@ -78,6 +85,8 @@ struct Counts {
     full: AtomicUsize,
     ended: [AtomicU64; Cause::ALL.len()],
     refused: AtomicU64,
+    /// Moves with the configuration.
+    configuration: AtomicU64,
 }
 
 /// One open stream's place among those of its owner. Dropping it gives the place back.
@@ -106,7 +115,17 @@ impl Streams {
             full: AtomicUsize::new(0),
             ended: Default::default(),
             refused: AtomicU64::new(0),
+            configuration: AtomicU64::new(0),
         }))
+    }
+
+    /// Has every stream judged again: another configuration is in force already.
+    pub fn judge_again(&self) {
+        self.0.configuration.fetch_add(1, Ordering::Release);
+    }
+
+    fn configuration(&self) -> u64 {
+        self.0.configuration.load(Ordering::Acquire)
     }
 
     /// From now on no owner begins more than `bound`; those that have more keep them.
@@ -202,8 +221,6 @@ impl Drop for Place {
 
 #[cfg(test)]
 mod tests {
-    use http::{HeaderMap, HeaderValue, header};
-
     use super::*;
 
     fn owner(name: &str) -> Owner {
@@ -246,23 +263,5 @@ mod tests {
         assert!(streams.check_room(|| owner("ann")).is_err());
         drop(places);
         assert_eq!(streams.0.full.load(Ordering::Relaxed), 0);
-    }
-
-    #[test]
-    fn an_answer_is_ended_as_its_kind_can_bear() {
-        for (kind, length, close) in [
-            ("text/event-stream", None, Close::Quietly),
-            ("Text/Event-Stream; charset=utf-8", None, Close::Quietly),
-            ("text/event-stream", Some(9), Close::Cut),
-            ("application/grpc", None, Close::Grpc),
-            ("application/grpc+proto", None, Close::Grpc),
-            ("application/grpc-web", None, Close::Cut),
-            ("application/json", None, Close::Cut),
-            ("", None, Close::Cut),
-        ] {
-            let kind_value = HeaderValue::from_static(kind);
-            let head = HeaderMap::from_iter([(header::CONTENT_TYPE, kind_value)]);
-            assert_eq!(Close::of(&head, length), close, "{kind} {length:?}");
-        }
     }
 }

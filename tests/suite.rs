@@ -19,6 +19,7 @@ mod suite {
     mod curl;
     mod demo;
     mod failing_upstreams;
+    mod foreign_secrets;
     mod forgeries;
     mod forwarding;
     mod framing;
@@ -49,9 +50,13 @@ mod suite {
     mod shared_limits;
     mod sign_on;
     mod storage;
+    mod stream_outages;
+    mod stream_owners;
+    mod stream_reloads;
     mod streaming;
     mod streams;
     mod systemd;
+    mod uploads;
     mod verification;
     mod websockets;
 }

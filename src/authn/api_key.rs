@@ -144,9 +144,8 @@ impl ApiKeys {
         if self.accounts.note_key_use(live.grant.id, last, now) {
             live.last_used.set(Some(now));
         }
-        let id = live.grant.id.as_session();
         Ok(Identity {
-            tenure: Tenure::of_key(id, live.owner_until, live.expires),
+            tenure: Tenure::of_key(live.grant.id, live.owner_until, live.expires),
             claims: Arc::clone(&live.claims),
             credential: Credential::ApiKey(Arc::clone(&live.grant)),
             token: live.token,

@@ -69,7 +69,7 @@ pub struct Key {
 
 /// Tells one key from another in the token cache, over a reload too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Fingerprint([u8; 32]);
+pub struct Fingerprint([u8; 32]);
 
 /// The keys of one configuration snapshot.
 #[derive(Clone, Debug)]
@@ -283,6 +283,14 @@ impl KeyRing {
             .iter()
             .find(|(known, key)| *known == print && key.purpose != KeyUse::Assert)
             .map(|(_, key)| &**key)
+    }
+}
+
+#[cfg(test)]
+impl Fingerprint {
+    /// Of no key.
+    pub(super) fn sample() -> Self {
+        Self([0; 32])
     }
 }
 

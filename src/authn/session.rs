@@ -44,6 +44,9 @@ pub struct Sessions {
 /// Whom a session cookie named.
 #[derive(Debug)]
 pub(super) struct Named {
+    pub session: SessionId,
+    /// When it ends unless it is used before.
+    pub until: Timestamp,
     pub claims: Arc<Claims>,
     pub token: TokenDigest,
     /// The cookie again, when the session was extended and the browser shall keep it as long.
@@ -162,11 +165,13 @@ impl Sessions {
                 Keep::Remembered => cookie.set(text, Some(live.expires_at.since(now))),
             };
         }
-        let claims = live.claims.clone();
+        let (session, until, claims) = (live.session, live.expires_at, live.claims.clone());
         if news {
             self.known.borrow_mut().insert(token, Known::Live(live));
         }
         Ok(Some(Named {
+            session,
+            until,
             claims,
             token,
             renewal,

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use super::keys::{Key, Origin};
+use super::keys::{Fingerprint, Key, Origin};
 use super::rules::Tokens;
 use super::token::Claims;
-use crate::accounts::{Revocations, SessionId};
+use crate::accounts::{ApiKeyId, Revocations, SessionId};
 use crate::clock::Timestamp;
 
 /// On what grounds a caller was let in, as far as they can go away.
@@ -25,12 +25,14 @@ pub struct Tenure {
 pub enum Grounds {
     /// A session of ours: it may be extended.
     Session(SessionId),
-    /// A token that names none, issued then.
-    Token { issued_at: Timestamp },
-    /// An API key, revoked under this name; it was looked at when its owner had last lost
-    /// something at that time.
+    /// A token that names none, issued then, and the key that its signature was verified with.
+    Token {
+        issued_at: Timestamp,
+        key: Fingerprint,
+    },
+    /// An API key; it was looked at when its owner had last lost something at that time.
     Key {
-        id: SessionId,
+        id: ApiKeyId,
         owner_until: Option<Timestamp>,
     },
 }
@@ -42,20 +44,12 @@ impl Grounds {
         let never = Timestamp::from_millis(i64::MAX);
         match self {
             Grounds::Session(id) => revocations.is_revoked(Some(id), subject, never),
-            Grounds::Token { issued_at } => revocations.is_revoked(None, subject, issued_at),
+            Grounds::Token { issued_at, .. } => revocations.is_revoked(None, subject, issued_at),
             // Its owner is not what they were: the next request is judged by what they are now.
             Grounds::Key { id, owner_until } => {
-                revocations.is_revoked(Some(id), subject, never)
+                revocations.is_revoked(Some(id.as_session()), subject, never)
                     || revocations.subject_until(subject) > owner_until
             }
-        }
-    }
-
-    /// The session that may have been extended.
-    pub fn session(self) -> Option<SessionId> {
-        match self {
-            Grounds::Session(id) => Some(id),
-            Grounds::Token { .. } | Grounds::Key { .. } => None,
         }
     }
 }
@@ -64,7 +58,7 @@ impl Tenure {
     /// Of somebody with a token that was good at `now` under `key`.
     pub(super) fn of_token(
         claims: &Claims,
-        key: &Key,
+        (key, print): (&Key, Fingerprint),
         (tokens, now): (&Tokens, Timestamp),
     ) -> Self {
         let grounds = match (&key.origin, claims.session()) {
@@ -73,14 +67,17 @@ impl Tenure {
             (Origin::Ours, None) | (Origin::Foreign { .. }, _) => Grounds::Token {
                 // As old as any revocation when it does not say.
                 issued_at: claims.issued_at().unwrap_or(Timestamp::from_millis(0)),
+                key: print,
             },
         };
         let expires = claims.expires();
         // Leeway is for clocks that are apart, and ours is not: but what it let in is not thrown
         // out at once.
-        let expires = match grounds.session() {
-            Some(_) if now < expires => expires,
-            Some(_) | None => expires + tokens.leeway,
+        let expires = match grounds {
+            Grounds::Session(_) if now < expires => expires,
+            Grounds::Session(_) | Grounds::Token { .. } | Grounds::Key { .. } => {
+                expires + tokens.leeway
+            }
         };
         Self {
             grounds,
@@ -92,18 +89,26 @@ impl Tenure {
         }
     }
 
-    /// Of somebody with the cookie of a session that has these claims; its use extends it as the
-    /// database says.
-    pub(super) fn of_cookie(claims: &Claims, tokens: &Tokens) -> Self {
-        let grounds = match claims.session() {
-            Some(session) => Grounds::Session(session),
-            None => Grounds::Token {
-                issued_at: Timestamp::from_millis(0),
-            },
-        };
+    /// The same under other rules; `None`: its token is not believed any more. A session does not
+    /// end with the key of a token that it once had.
+    pub(crate) fn under(self, claims: &Claims, tokens: &Tokens, now: Timestamp) -> Option<Self> {
+        match self.grounds {
+            Grounds::Session(_) | Grounds::Key { .. } => Some(Self {
+                max_staleness: tokens.max_staleness,
+                ..self
+            }),
+            Grounds::Token { key: print, .. } => {
+                let key = tokens.judge(claims, print, now).ok()?;
+                Some(Self::of_token(claims, (key, print), (tokens, now)))
+            }
+        }
+    }
+
+    /// Of somebody with the cookie of this session; its use extends it as the database says.
+    pub(super) fn of_cookie(session: SessionId, until: Timestamp, tokens: &Tokens) -> Self {
         Self {
-            grounds,
-            until: claims.expires(),
+            grounds: Grounds::Session(session),
+            until,
             by: Duration::MAX,
             max_staleness: tokens.max_staleness,
         }
@@ -111,7 +116,7 @@ impl Tenure {
 
     /// Of somebody with an API key that ends then, if ever.
     pub(super) fn of_key(
-        id: SessionId,
+        id: ApiKeyId,
         owner_until: Option<Timestamp>,
         expires: Option<Timestamp>,
     ) -> Self {
@@ -133,6 +138,7 @@ impl Tenure {
                 Some(session) => Grounds::Session(session),
                 None => Grounds::Token {
                     issued_at: Timestamp::from_millis(0),
+                    key: Fingerprint::sample(),
                 },
             },
             until: claims.expires(),

@@ -14,7 +14,7 @@ use crate::outbound::{Outbound, Stamp};
 use crate::rejection::Rejection;
 use crate::route::{Forwarding, Route, Target};
 use crate::snapshot::Snapshot;
-use crate::streams::{Close, Tether, TooManyStreams};
+use crate::streams::{Admitted, Asked, Tether, TooManyStreams, during};
 use crate::upstream::Mapping;
 
 impl Gateway {
@@ -79,6 +79,9 @@ impl Gateway {
         (route, endpoint): (&Route, Endpoint),
         caller: Caller,
     ) -> Result<Response<Body>, Rejection> {
+        let mut tether = self.tether(&req, route, &caller);
+        let body = during(tether.as_mut(), collect(req.body)).await;
+        let body = body.map_err(Rejection::Over)??;
         let request = EndpointRequest {
             endpoint,
             site: Site::of(&req.headers, req.scheme, &req.host),
@@ -91,7 +94,7 @@ impl Gateway {
             client: req.client,
             route: route.name.clone(),
             limits: route.limits.clone(),
-            body: collect(req.body).await?,
+            body,
         };
         let context = self.services.endpoint_context(snapshot);
         let answered = self
@@ -102,6 +105,17 @@ impl Gateway {
         answered.unwrap_or(Err(Rejection::Internal("the endpoint panicked")))
     }
 
+    /// What ties a request, and whatever becomes of it, to the session of its caller.
+    fn tether(&self, req: &Inbound, route: &Route, caller: &Caller) -> Option<Tether> {
+        let Caller::Identified(identity) = caller else {
+            return None;
+        };
+        Some(self.keeper.tether(Admitted {
+            identity: identity.clone(),
+            asked: Asked::of(req, &route.name),
+        }))
+    }
+
     async fn forward(
         &self,
         req: Inbound,
@@ -109,10 +123,12 @@ impl Gateway {
         permit: &Permit,
     ) -> Result<Response<Body>, Rejection> {
         let switches = req.upgrade.is_some();
-        let tether = permit.identity().map(|caller| self.keeper.tether(caller));
-        let (tether, tunnel) = begin_stream(&req, tether)?;
+        let mut tether = self.tether(&req, route, permit.caller());
+        if let Some(tether) = &mut tether {
+            check_streams(&req, tether)?;
+        }
         let mut outbound = Outbound::new(req, permit, (route, forwarding), self.stamp())?;
-        outbound.request.tether = tunnel;
+        outbound.request.tether = tether;
         let (scheme, host) = &outbound.public;
         let mapping = Mapping {
             scheme: *scheme,
@@ -124,9 +140,6 @@ impl Gateway {
         let mut res = upstream
             .forward(&self.pools, outbound.request, &mapping)
             .await?;
-        if let Some(tether) = tether {
-            tie(&mut res, tether)?;
-        }
         if let Some(carrier) = outbound.echo
             && switches
             && matches!(
@@ -145,40 +158,13 @@ impl Gateway {
 }
 
 /// Refuses what is going to be one stream too many of its session, before an upstream hears of it.
-/// Gives what ties the answer, and what ties the tunnel when one is asked for.
-fn begin_stream(
-    req: &Inbound,
-    tether: Option<Tether>,
-) -> Result<(Option<Tether>, Option<Tether>), TooManyStreams> {
-    let Some(mut tether) = tether else {
-        return Ok((None, None));
-    };
+fn check_streams(req: &Inbound, tether: &mut Tether) -> Result<(), TooManyStreams> {
     if req.upgrade.is_some() {
-        tether.claim()?;
-        return Ok((Some(tether.another()), Some(tether)));
+        return tether.claim();
     }
     let accepted = req.headers.get(header::ACCEPT).map(HeaderValue::as_bytes);
     if accepted.is_some_and(|kinds| kinds.starts_with(b"text/event-stream")) {
         tether.check_room()?;
-    }
-    Ok((Some(tether), None))
-}
-
-/// Ties an answer that comes piece by piece to the session of its caller. One that has not said
-/// its length may last: it is refused when the session has enough of them.
-fn tie(res: &mut Response<Body>, mut tether: Tether) -> Result<(), TooManyStreams> {
-    let Body::Upstream(body) = res.body() else {
-        return Ok(());
-    };
-    let length = http_body::Body::size_hint(body).exact();
-    let close = Close::of(res.headers(), length);
-    match (close, length) {
-        (Close::Quietly, _) => tether.claim()?,
-        (Close::Grpc | Close::Cut, None) => tether.check_room()?,
-        (Close::Grpc | Close::Cut, Some(_)) => {}
-    }
-    if let Body::Upstream(body) = res.body_mut() {
-        body.tie(tether, close);
     }
     Ok(())
 }

@@ -100,6 +100,7 @@ impl Parts {
         streams.set_bound(config.server.streams_per_session);
         let snapshot = snapshot(config, &self.services);
         self.current.store(Arc::new(snapshot));
+        streams.judge_again();
         Ok(())
     }
 }

@@ -16,6 +16,7 @@ use crate::inbound::Malformed;
 use crate::limit::Limited;
 use crate::outbound::OutboundError;
 use crate::store::StoreError;
+use crate::streams::{Cause, TooManyStreams};
 use crate::upstream::UpstreamError;
 
 /// When a database that is away is worth asking for again.
@@ -55,10 +56,8 @@ impl Rejection {
             Rejection::Outbound(OutboundError::Mint(_)) => Refusal::of(Reason::Internal),
             Rejection::Upstream(error) => upstream(error),
             Rejection::Limited(error) => limited(error),
-            Rejection::Streams(error) => Refusal {
-                detail: Some(error.to_string()),
-                ..Refusal::of(Reason::RateLimited).after(FULL)
-            },
+            Rejection::Streams(error) => too_many(error),
+            Rejection::Over(cause) => over(*cause),
             Rejection::Locked(locked) => Refusal::of(Reason::LockedOut).after(locked.retry_after),
             Rejection::Endpoint(error) => endpoint(error),
             Rejection::Register(error) => register(error),
@@ -141,6 +140,27 @@ fn upstream(error: &UpstreamError) -> Refusal {
         UpstreamError::BodyTooLarge => Refusal::of(Reason::BodyTooLarge).closing(),
         UpstreamError::BodyTooSlow => Refusal::of(Reason::BodyTooSlow).closing(),
         UpstreamError::BodyIncomplete => Refusal::of(Reason::Malformed).closing(),
+        UpstreamError::Over(cause) => over(*cause),
+        UpstreamError::Streams(error) => too_many(error),
+    }
+}
+
+/// The request was good when it began: what is left of it is not read.
+fn over(cause: Cause) -> Refusal {
+    match cause {
+        Cause::Revoked => Refusal::of(Reason::SessionEnded),
+        Cause::Expired => Refusal::of(Reason::TokenExpired),
+        Cause::Denied => Refusal::of(Reason::Forbidden),
+        Cause::Unknown => Refusal::of(Reason::Unavailable).after(AWAY),
+        Cause::TooMany => too_many(&TooManyStreams),
+    }
+    .closing()
+}
+
+fn too_many(error: &TooManyStreams) -> Refusal {
+    Refusal {
+        detail: Some(error.to_string()),
+        ..Refusal::of(Reason::RateLimited).after(FULL)
     }
 }
 

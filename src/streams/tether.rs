@@ -1,51 +1,89 @@
 //! What ties a stream to the session that admitted it, and tells it when that is over.
 
-use std::future::Future;
+use std::future::{Future, pending, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
-use http::{HeaderMap, HeaderValue, header};
+use http::Method;
 use tokio::sync::oneshot;
 
-use super::keeper::{Entry, Keeper};
+use super::keeper::Keeper;
+use super::rounds::Entry;
 use super::{Cause, Owner, Place, TooManyStreams};
-use crate::authn::{Claims, Grounds, Identity, Tenure};
+use crate::authn::{Grounds, Identity};
+use crate::inbound::{CleanPath, ClientIp, Host, Inbound};
 
-/// A caller's right to have a stream. Costs next to nothing until it is [held](Self::hold): an
-/// answer that is short never does that.
+/// What takes longer than this is watched.
+pub const LASTING: Duration = Duration::from_secs(1);
+
+/// Who was let in, and to what: enough to judge it again.
+pub struct Admitted {
+    pub identity: Identity,
+    pub asked: Asked,
+}
+
+/// What was asked for, as far as a route is found and a policy kept by it.
+pub struct Asked {
+    pub host: Host,
+    pub path: CleanPath,
+    pub method: Method,
+    pub client: ClientIp,
+    /// The route that it took.
+    pub route: Arc<str>,
+}
+
+/// A caller's right to be served. Costs next to nothing until it is watched, and what is short
+/// never is.
 pub struct Tether {
-    claims: Arc<Claims>,
-    tenure: Tenure,
+    admitted: Arc<Admitted>,
     keeper: Keeper,
     place: Option<Place>,
+    watched: Option<Watched>,
 }
 
-/// Completes when the session of a stream is over. The stream counts as open until this is dropped.
-pub struct Ended {
-    told: Option<oneshot::Receiver<Cause>>,
-    now: Option<Cause>,
-    _place: Option<Place>,
+struct Watched {
+    term: Term,
+    told: Told,
 }
 
-/// How an answer is ended before its end.
+enum Told {
+    Yet(oneshot::Receiver<Cause>),
+    Already(Cause),
+    /// The worker is going, and its streams with it.
+    Never,
+}
+
+/// How long something may last, if nothing of what admitted it is taken back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Close {
-    /// `text/event-stream`: nothing more comes, and what came is whole.
-    Quietly,
-    /// gRPC: trailers say why.
-    Grpc,
-    /// Anything else would look complete: it breaks off.
-    Cut,
+pub(super) enum Term {
+    /// A stream: as long as the credential, or the session that extends it.
+    Credential,
+    /// A request that was sent: a client that would send it again might have it done twice. It may
+    /// outlive a token, and ends with the session.
+    Session,
+}
+
+impl Asked {
+    pub fn of(req: &Inbound, route: &Arc<str>) -> Self {
+        Self {
+            host: req.host.clone(),
+            path: req.path.clone(),
+            method: req.method.clone(),
+            client: req.client,
+            route: route.clone(),
+        }
+    }
 }
 
 impl Tether {
-    pub(super) fn new(identity: &Identity, keeper: Keeper) -> Self {
+    pub(super) fn new(admitted: Admitted, keeper: Keeper) -> Self {
         Self {
-            claims: identity.claims.clone(),
-            tenure: identity.tenure,
+            admitted: Arc::new(admitted),
             keeper,
             place: None,
+            watched: None,
         }
     }
 
@@ -59,109 +97,132 @@ impl Tether {
 
     /// Refuses what may become a stream when its session has enough of them.
     pub fn check_room(&self) -> Result<(), TooManyStreams> {
-        self.keeper.streams().check_room(|| self.owner())
-    }
-
-    /// The same tether for the answer to a request that may also become a tunnel; the place stays
-    /// with the tunnel.
-    #[must_use]
-    pub fn another(&self) -> Self {
-        Self {
-            claims: self.claims.clone(),
-            tenure: self.tenure,
-            keeper: self.keeper.clone(),
-            place: None,
+        match self.place {
+            Some(_) => Ok(()),
+            None => self.keeper.streams().check_room(|| self.owner()),
         }
     }
 
-    /// From now on the session is watched, and the stream counts as one of it.
-    pub fn hold(mut self) -> Ended {
+    /// From now on this is a stream of the session: it counts, and ends with it.
+    pub fn hold(&mut self) {
+        if self.is_held() {
+            return;
+        }
         if self.claim().is_err() {
             self.keeper.streams().count_ended(Cause::TooMany);
-            return Ended {
-                told: None,
-                now: Some(Cause::TooMany),
-                _place: None,
-            };
+            self.watched = Some(Watched {
+                term: Term::Credential,
+                told: Told::Already(Cause::TooMany),
+            });
+            return;
         }
+        self.watch(Term::Credential);
+    }
+
+    pub fn is_held(&self) -> bool {
+        let watched = self.watched.as_ref();
+        self.place.is_some() && watched.is_some_and(|watched| watched.term == Term::Credential)
+    }
+
+    /// From now on a request is watched whose answer has not begun. It counts as no stream.
+    fn watch_request(&mut self) {
+        if self.watched.is_none() {
+            self.watch(Term::Credential);
+        }
+    }
+
+    /// The request has gone whole: that its credential has expired does not end it.
+    pub fn outlive_credential(&mut self) {
+        self.watch(Term::Session);
+    }
+
+    /// The answer has begun: it is watched when it turns out to last.
+    pub fn loosen(&mut self) {
+        self.watched = None;
+    }
+
+    fn watch(&mut self, term: Term) {
         let (teller, told) = oneshot::channel();
         self.keeper
-            .watch(Entry::new(self.claims, self.tenure, teller));
-        Ended {
-            told: Some(told),
-            now: None,
-            _place: self.place,
-        }
+            .watch(Entry::new(self.admitted.clone(), term, teller));
+        self.watched = Some(Watched {
+            term,
+            told: Told::Yet(told),
+        });
+    }
+
+    /// Completes when the session is over; never while it is not watched.
+    pub fn poll_over(&mut self, cx: &mut Context<'_>) -> Poll<Cause> {
+        let Some(Watched { told, .. }) = &mut self.watched else {
+            return Poll::Pending;
+        };
+        let cause = match told {
+            Told::Already(cause) => return Poll::Ready(*cause),
+            Told::Never => return Poll::Pending,
+            Told::Yet(told) => ready!(Pin::new(told).poll(cx)).ok(),
+        };
+        *told = cause.map_or(Told::Never, Told::Already);
+        cause.map_or(Poll::Pending, Poll::Ready)
     }
 
     fn owner(&self) -> Owner {
-        match self.tenure.grounds {
-            Grounds::Session(id) | Grounds::Key { id, .. } => Owner::Session(id),
-            Grounds::Token { .. } => Owner::Subject(self.claims.subject().into()),
+        let Identity { claims, tenure, .. } = &self.admitted.identity;
+        match tenure.grounds {
+            Grounds::Session(id) => Owner::Session(id),
+            Grounds::Key { id, .. } => Owner::Session(id.as_session()),
+            Grounds::Token { .. } => Owner::Subject(claims.subject().into()),
         }
     }
 }
 
-impl Ended {
-    /// That never happens: nobody's stream.
-    pub fn never() -> Self {
-        Self {
-            told: None,
-            now: None,
-            _place: None,
-        }
+/// Completes when the session of a stream is over; never for nobody's.
+pub async fn over(tether: Option<&mut Tether>) -> Cause {
+    match tether {
+        Some(tether) => poll_fn(|cx| tether.poll_over(cx)).await,
+        None => pending().await,
     }
 }
 
-impl Future for Ended {
-    type Output = Cause;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Cause> {
-        if let Some(cause) = self.now {
-            return Poll::Ready(cause);
-        }
-        let Some(told) = self.told.as_mut() else {
-            return Poll::Pending;
-        };
-        match Pin::new(told).poll(cx) {
-            Poll::Pending => Poll::Pending,
-            Poll::Ready(Ok(cause)) => {
-                self.now = Some(cause);
-                Poll::Ready(cause)
-            }
-            // The worker is going, and its streams with it.
-            Poll::Ready(Err(_)) => {
-                self.told = None;
-                Poll::Pending
-            }
-        }
-    }
-}
-
-impl Close {
-    /// As the head of the answer says what it is. `sized`: it has said its length.
-    pub fn of(head: &HeaderMap, length: Option<u64>) -> Self {
-        let kind = head.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
-        let kind = kind.unwrap_or_default();
-        let essence = kind.split(|byte| *byte == b';').next().unwrap_or_default();
-        let essence = essence.trim_ascii();
-        if length.is_some() {
-            Close::Cut
-        } else if essence.eq_ignore_ascii_case(b"text/event-stream") {
-            Close::Quietly
-        } else if is_grpc(essence) {
-            Close::Grpc
-        } else {
-            Close::Cut
-        }
-    }
-}
-
-/// `application/grpc`, also with its message format; not gRPC-Web, whose trailers are in the body.
-fn is_grpc(essence: &[u8]) -> bool {
-    let name = b"application/grpc";
-    let Some((start, rest)) = essence.split_at_checked(name.len()) else {
-        return false;
+/// Does what a request needs before it is answered, but no longer than its session lasts: that is
+/// watched from [`LASTING`] on.
+///
+/// # Errors
+///
+/// The session was over before.
+pub async fn during<T>(
+    tether: Option<&mut Tether>,
+    work: impl Future<Output = T>,
+) -> Result<T, Cause> {
+    let Some(tether) = tether else {
+        return Ok(work.await);
     };
-    start.eq_ignore_ascii_case(name) && matches!(rest.first(), None | Some(b'+'))
+    let end = async {
+        if tether.watched.is_none() {
+            tokio::time::sleep(LASTING).await;
+            tether.watch_request();
+        }
+        over(Some(tether)).await
+    };
+    tokio::select! {
+        biased;
+        done = work => Ok(done),
+        cause = end => Err(cause),
+    }
+}
+
+/// Lets so much time pass, and has the session watched from [`LASTING`] on. Gives why it was over
+/// before.
+pub async fn lapse(time: Duration, tether: Option<&mut Tether>) -> Option<Cause> {
+    let Some(tether) = tether else {
+        tokio::time::sleep(time).await;
+        return None;
+    };
+    let mut rest = time;
+    if tether.watched.is_none() {
+        let loose = LASTING.min(time);
+        tokio::time::sleep(loose).await;
+        rest = time.saturating_sub(loose);
+        tether.watch_request();
+    }
+    tokio::time::timeout(rest, over(Some(tether))).await.ok()
 }

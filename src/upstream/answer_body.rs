@@ -2,12 +2,10 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue};
 use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::Sleep;
@@ -15,9 +13,9 @@ use tokio::time::Sleep;
 use super::answer;
 use super::pool::{Keeping, Lease, Pools};
 use super::server::Outstanding;
-use super::upload::{Stage, Upload};
+use super::upload::{Stage, Uploading};
 use crate::body::BodyError;
-use crate::streams::{Cause, Close, Ended, Tether};
+use crate::streams::{Close, LASTING, Tether};
 
 /// An upstream's answer body with its idle deadline. Dropped before its end, it closes the
 /// HTTP/1.1 connection or resets the HTTP/2 stream, so that the upstream stops working.
@@ -29,7 +27,8 @@ pub struct AnswerBody {
     silence: Option<Pin<Box<Sleep>>>,
     /// Whether something came since `silence` was set.
     moved: bool,
-    bond: Bond,
+    /// `None`: nobody's session, or an answer that has ended.
+    bond: Option<Bond>,
     pieces: u32,
     /// It was ended before its end: nothing of the server's is sent any more.
     over: bool,
@@ -37,23 +36,12 @@ pub struct AnswerBody {
 
 type LastFrame = Option<Result<Frame<Bytes>, BodyError>>;
 
-/// What ties an answer to the session of its caller.
-enum Bond {
-    /// Nobody's session, or an answer that has ended.
-    None,
-    /// Nothing is watched yet: most answers end before it is worth it.
-    Loose {
-        tether: Tether,
-        close: Close,
-    },
-    Held {
-        ended: Ended,
-        close: Close,
-    },
+/// What ties an answer to the session of its caller. Most answers end before it is worth watching.
+struct Bond {
+    tether: Tether,
+    close: Close,
 }
 
-/// An answer that takes longer than this is a stream, and watched.
-const LASTING: Duration = Duration::from_secs(1);
 /// Pieces that may come without a pause before an answer counts as lasting: a flood has none.
 const MANY_PIECES: u32 = 256;
 
@@ -63,7 +51,7 @@ pub(super) struct InFlight {
     pub lease: Lease,
     pub pools: Pools,
     pub keeping: Keeping,
-    pub upload: Option<Arc<Upload>>,
+    pub upload: Option<Uploading>,
 }
 
 impl AnswerBody {
@@ -74,48 +62,42 @@ impl AnswerBody {
             idle,
             silence: None,
             moved: true,
-            bond: Bond::None,
+            bond: None,
             pieces: 0,
             over: false,
         }
     }
 
     /// Ties the answer to its caller's session: it ends as `close` says when the session does.
-    pub fn tie(&mut self, tether: Tether, close: Close) {
-        self.bond = match close {
+    pub fn tie(&mut self, mut tether: Tether, close: Close) {
+        match close {
             // It will last: that is what it is for.
-            Close::Quietly => Bond::Held {
-                ended: tether.hold(),
-                close,
-            },
-            Close::Grpc | Close::Cut => Bond::Loose { tether, close },
-        };
+            Close::Quietly => tether.hold(),
+            Close::Grpc | Close::Cut => tether.loosen(),
+        }
+        self.bond = Some(Bond { tether, close });
     }
 
-    /// From now on the session is watched.
+    /// From now on it is a stream.
     fn hold(&mut self) {
-        self.bond = match std::mem::replace(&mut self.bond, Bond::None) {
-            Bond::Loose { tether, close } => Bond::Held {
-                ended: tether.hold(),
-                close,
-            },
-            bond @ (Bond::None | Bond::Held { .. }) => bond,
-        };
+        if let Some(bond) = &mut self.bond {
+            bond.tether.hold();
+        }
     }
 
     /// The last frame of an answer whose session is over.
     fn poll_ended(&mut self, cx: &mut Context<'_>) -> Poll<LastFrame> {
-        let (cause, close) = match &mut self.bond {
-            Bond::None | Bond::Loose { .. } => return Poll::Pending,
-            Bond::Held { ended, close } => (ready!(Pin::new(ended).poll(cx)), *close),
+        let Some(bond) = &mut self.bond else {
+            return Poll::Pending;
         };
-        self.bond = Bond::None;
+        let (cause, close) = (ready!(bond.tether.poll_over(cx)), bond.close);
+        self.bond = None;
         // Closes the connection to the server, or resets the stream.
         self.in_flight = None;
         self.over = true;
         Poll::Ready(match close {
             Close::Quietly => None,
-            Close::Grpc => Some(Ok(Frame::trailers(grpc_status(cause)))),
+            Close::Grpc => Some(Ok(Frame::trailers(cause.grpc_status()))),
             Close::Cut => Some(Err(BodyError::SessionEnded)),
         })
     }
@@ -128,19 +110,17 @@ impl AnswerBody {
 
     /// Whether the upstream has been silent for too long.
     fn poll_silence(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if let Bond::Loose { .. } = self.bond {
+        if let Some(bond) = self.bond.as_mut().filter(|bond| !bond.tether.is_held()) {
             // The timer that is needed anyhow says first that the answer lasts.
             let lasting = LASTING.min(self.idle);
             let timer = self
                 .silence
                 .get_or_insert_with(|| Box::pin(tokio::time::sleep(lasting)));
             ready!(timer.as_mut().poll(cx));
-            self.hold();
+            bond.tether.hold();
             self.moved = true;
             // Asked at once, so that it knows whom to wake.
-            if let Bond::Held { ended, .. } = &mut self.bond
-                && Pin::new(ended).poll(cx).is_ready()
-            {
+            if bond.tether.poll_over(cx).is_ready() {
                 cx.waker().wake_by_ref();
             }
         }
@@ -234,20 +214,4 @@ impl http_body::Body for AnswerBody {
     fn size_hint(&self) -> SizeHint {
         self.incoming.size_hint()
     }
-}
-
-/// What tells a gRPC client that its call is over (gRPC over HTTP/2, "Responses").
-fn grpc_status(cause: Cause) -> HeaderMap {
-    let (status, message) = match cause {
-        Cause::Revoked => ("16", "the session has ended"),
-        Cause::Expired => ("16", "the session has expired"),
-        Cause::Unknown => ("14", "try again later"),
-        Cause::TooMany => ("8", "too many open streams"),
-    };
-    let mut trailers = HeaderMap::with_capacity(2);
-    let status_name = HeaderName::from_static("grpc-status");
-    trailers.insert(status_name, HeaderValue::from_static(status));
-    let message_name = HeaderName::from_static("grpc-message");
-    trailers.insert(message_name, HeaderValue::from_static(message));
-    trailers
 }

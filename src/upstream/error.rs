@@ -4,6 +4,8 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::streams::{Cause, TooManyStreams};
+
 /// Why an upstream gave no answer. The name is the configured one.
 #[derive(Debug, thiserror::Error)]
 pub enum UpstreamError {
@@ -24,6 +26,10 @@ pub enum UpstreamError {
     /// The client's doing: it sends more slowly than the minimum rate.
     #[error("the request's body came too slowly")]
     BodyTooSlow,
+    #[error("the caller's right to be here ended before there was an answer: {}", .0.name())]
+    Over(Cause),
+    #[error(transparent)]
+    Streams(#[from] TooManyStreams),
 }
 
 /// Why no connection came about.

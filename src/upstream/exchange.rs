@@ -3,7 +3,6 @@
 
 use std::future::Future;
 use std::pin::pin;
-use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::EXPECT;
@@ -22,8 +21,9 @@ use super::request::{Outgoing, Purpose, Request};
 use super::server::{Counts, Outstanding};
 use super::tls::Versions;
 use super::tunnel::Switch;
-use super::upload::{RequestBody, Stage, Upload};
+use super::upload::{RequestBody, Stage, Upload, Uploading};
 use crate::body::Body;
+use crate::streams::{Cause, Close, Tether, TooManyStreams, during, lapse};
 
 /// How long a body that waits for `100 Continue` is held back from a server that says nothing
 /// (RFC 9110 §10.1.1: not for ever, since not every server answers).
@@ -55,6 +55,8 @@ enum Fault {
 /// Why no head came.
 enum NoHead {
     TimedOut,
+    /// Its caller may not have it any more.
+    Over(Cause),
     Send(Box<TrySendError<http::Request<RequestBody>>>),
 }
 
@@ -65,6 +67,7 @@ struct Attempt<'a> {
     purpose: Purpose,
     age: Age,
     first_byte: Duration,
+    tether: Option<Tether>,
 }
 
 /// Sends `request` and gives its answer: see [`Upstream::forward`].
@@ -85,10 +88,9 @@ pub(super) async fn exchange(
         body: request.body,
     };
     outgoing.prepare();
-    let tether = request.tether;
     let switch = request
         .upgrade
-        .map(|upgrade| Switch::prepare(upgrade, request.version, &mut outgoing).tied_by(tether));
+        .map(|upgrade| Switch::prepare(upgrade, request.version, &mut outgoing));
     let mut attempt = Attempt {
         upstream,
         pools,
@@ -98,20 +100,48 @@ pub(super) async fn exchange(
         },
         age: Age::Any,
         first_byte: request.first_byte.unwrap_or(upstream.settings.first_byte),
+        tether: request.tether,
     };
     let answered = attempt.until_answered(outgoing).await?;
+    let tether = attempt.tether;
     let protocol = |e| UpstreamError::Protocol(upstream.name().clone(), e);
     let head = &answered.head;
-    match switch {
-        Some(switch) if head.status() == StatusCode::SWITCHING_PROTOCOLS => switch
-            .complete(answered.head, answered.in_flight, upstream.settings.idle)
-            .map_err(protocol),
+    let mut response = match switch {
+        Some(switch) if head.status() == StatusCode::SWITCHING_PROTOCOLS => {
+            let switch = switch.tied_by(tether);
+            return switch
+                .complete(answered.head, answered.in_flight, upstream.settings.idle)
+                .map_err(protocol);
+        }
         // RFC 8441 §5: a 2xx to extended CONNECT would say that the tunnel is there.
         Some(switch) if switch.is_refused_only_by_failure() && head.status().is_success() => {
             Err(protocol(ProtocolError::Handshake))
         }
         Some(_) | None => respond(answered, upstream.settings.idle, mapping).map_err(protocol),
+    }?;
+    if let Some(tether) = tether {
+        tie(&mut response, tether)?;
     }
+    Ok(response)
+}
+
+/// Ties an answer that comes piece by piece to the session of its caller. One that has not said
+/// its length may last: it is refused when the session has enough of them.
+fn tie(response: &mut Response<Body>, mut tether: Tether) -> Result<(), TooManyStreams> {
+    let Body::Upstream(body) = response.body() else {
+        return Ok(());
+    };
+    let length = http_body::Body::size_hint(body).exact();
+    let close = Close::of(response.headers(), length);
+    match (close, length) {
+        (Close::Quietly, _) => tether.claim()?,
+        (Close::Grpc | Close::Cut, None) => tether.check_room()?,
+        (Close::Grpc | Close::Cut, Some(_)) => {}
+    }
+    if let Body::Upstream(body) = response.body_mut() {
+        body.tie(tether, close);
+    }
+    Ok(())
 }
 
 impl Attempt<'_> {
@@ -161,7 +191,7 @@ impl Attempt<'_> {
     }
 
     /// Sends the request over one connection to `server`.
-    async fn once(&self, server: Outstanding, outgoing: Outgoing) -> Result<Answered, Failed> {
+    async fn once(&mut self, server: Outstanding, outgoing: Outgoing) -> Result<Answered, Failed> {
         let Attempt {
             upstream, pools, ..
         } = *self;
@@ -173,9 +203,11 @@ impl Attempt<'_> {
             Purpose::Switch => Versions::Http1,
             Purpose::Exchange => Versions::Any,
         };
-        let mut lease = match pools.lease(&server, self.age, versions, &keeping).await {
-            Ok(lease) => lease,
-            Err(error) => {
+        let leasing = pools.lease(&server, self.age, versions, &keeping);
+        let mut lease = match during(self.tether.as_mut(), leasing).await {
+            Err(cause) => return Err(Failed::by_client(UpstreamError::Over(cause))),
+            Ok(Ok(lease)) => lease,
+            Ok(Err(error)) => {
                 upstream.note(&server, Failure::Unreachable);
                 return Err(Failed {
                     error: UpstreamError::Connect(upstream.name().clone(), error),
@@ -223,11 +255,11 @@ impl Attempt<'_> {
 
     /// Writes the request as the connection wants it, and waits for the head of the answer.
     async fn send(
-        &self,
+        &mut self,
         lease: &mut Lease,
         server: &Outstanding,
         mut outgoing: Outgoing,
-    ) -> Result<(Result<Response<Incoming>, NoHead>, Option<Arc<Upload>>), Failed> {
+    ) -> Result<(Result<Response<Incoming>, NoHead>, Option<Uploading>), Failed> {
         let wrong = |e| self.protocol(ProtocolError::Request(e));
         match lease {
             Lease::Http1 { sender, .. } => {
@@ -240,7 +272,7 @@ impl Attempt<'_> {
                     .into_http1(&server.address, self.purpose)
                     .map_err(wrong)?;
                 if stage == Stage::Held
-                    && let Some(upload) = upload.clone()
+                    && let Some(upload) = upload.as_ref().map(Uploading::share)
                 {
                     hyper::ext::on_informational(&mut request, move |head| {
                         if head.status() == StatusCode::CONTINUE {
@@ -263,7 +295,7 @@ impl Attempt<'_> {
     /// Waits for the head of the answer. While the request's body moves, or the client is the one
     /// who is waited for, the server is not late.
     async fn head(
-        &self,
+        &mut self,
         sent: impl Future<Output = Result<Response<Incoming>, TrySendError<http::Request<RequestBody>>>>,
         upload: Option<&Upload>,
     ) -> Result<Response<Incoming>, NoHead> {
@@ -274,8 +306,20 @@ impl Attempt<'_> {
                 Some((Stage::Held, _)) => CONTINUE_PATIENCE.min(self.first_byte),
                 Some(_) | None => self.first_byte,
             };
-            if let Ok(head) = tokio::time::timeout(patience, &mut sent).await {
-                return head.map_err(|e| NoHead::Send(Box::new(e)));
+            let over = tokio::select! {
+                biased;
+                head = &mut sent => return head.map_err(|e| NoHead::Send(Box::new(e))),
+                over = lapse(patience, self.tether.as_mut()) => over,
+            };
+            match over {
+                Some(Cause::Expired) if upload.is_none_or(Upload::is_sent) => {
+                    if let Some(tether) = &mut self.tether {
+                        tether.outlive_credential();
+                    }
+                    continue;
+                }
+                Some(cause) => return Err(NoHead::Over(cause)),
+                None => {}
             }
             let Some(upload) = upload else {
                 return Err(NoHead::TimedOut);
@@ -292,13 +336,17 @@ impl Attempt<'_> {
     /// What the lack of an answer means: for the client, for the server's health, for a retry.
     fn judge(&self, error: NoHead, server: &Outstanding, lost: Lost) -> Failed {
         let name = self.upstream.name().clone();
-        let NoHead::Send(mut error) = error else {
-            self.upstream.note(server, Failure::NoAnswer);
-            return Failed {
-                error: UpstreamError::FirstByte(name),
-                again: None,
-                fault: Fault::Server,
-            };
+        let mut error = match error {
+            NoHead::Send(error) => error,
+            NoHead::Over(cause) => return Failed::by_client(UpstreamError::Over(cause)),
+            NoHead::TimedOut => {
+                self.upstream.note(server, Failure::NoAnswer);
+                return Failed {
+                    error: UpstreamError::FirstByte(name),
+                    again: None,
+                    fault: Fault::Server,
+                };
+            }
         };
         let unsent = error.take_message();
         let error = error.into_error();
@@ -338,7 +386,7 @@ impl Attempt<'_> {
 /// What is left of a request that got no answer.
 struct Lost {
     reused: bool,
-    upload: Option<Arc<Upload>>,
+    upload: Option<Uploading>,
     spare: Option<Outgoing>,
     host: Option<HeaderValue>,
 }

@@ -26,7 +26,7 @@ pub struct Request {
     /// The client's version of HTTP: an upgrade is answered 101 in HTTP/1.1 and 200 in HTTP/2.
     pub version: Version,
     pub upgrade: Option<Upgrade>,
-    /// Ties the tunnel that an upgrade opens to the session of its caller.
+    /// Ties the request, and the answer or the tunnel that comes of it, to its caller's session.
     pub tether: Option<Tether>,
     /// `None`: the upstream's own deadline.
     pub first_byte: Option<Duration>,

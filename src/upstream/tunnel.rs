@@ -32,7 +32,7 @@ use super::server::Outstanding;
 use crate::body::Body;
 use crate::inbound::{Upgrade, UpgradeProtocol};
 use crate::secret;
-use crate::streams::{Cause, Ended, Tether};
+use crate::streams::{Cause, Tether, over};
 
 /// RFC 6455 §1.3.
 const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
@@ -138,8 +138,11 @@ impl Switch {
             idle,
             _outstanding: in_flight.server,
         };
-        let ended = self.tether.map_or_else(Ended::never, Tether::hold);
-        tokio::spawn(tunnel.run(ended));
+        let mut tether = self.tether;
+        if let Some(tether) = &mut tether {
+            tether.hold();
+        }
+        tokio::spawn(tunnel.run(tether));
         Ok(response)
     }
 
@@ -162,9 +165,9 @@ struct Tunnel {
 }
 
 impl Tunnel {
-    /// Copies both ways until both sides have closed, nothing moved for the idle time, or `ended`
-    /// completes: then both sides are told why.
-    async fn run(self, mut ended: Ended) {
+    /// Copies both ways until both sides have closed, nothing moved for the idle time, or the session
+    /// is over: then both sides are told why.
+    async fn run(self, mut tether: Option<Tether>) {
         let (client, server) = match tokio::try_join!(self.client, self.server) {
             Ok(sides) => sides,
             Err(error) => {
@@ -184,7 +187,7 @@ impl Tunnel {
             () = silence(&moved, self.idle) => {
                 return tracing::debug!("tunnel was idle for too long");
             }
-            cause = &mut ended => cause,
+            cause = over(tether.as_mut()) => cause,
         };
         tracing::debug!(cause = cause.name(), "tunnel is ended");
         sides.close(cause).await;
@@ -239,7 +242,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Sides<T> {
         let moved = AtomicBool::new(false);
         // An error is of one side; what is known of the other still holds.
         drop(timeout(CLOSING, self.copy(Until::Boundary, &moved)).await);
-        let (code, reason) = close_code(cause);
+        let (code, reason) = cause.close_code();
         let farewell = async {
             if self.down.takes_a_frame() {
                 let frame = frames::close_for_client(code, reason);
@@ -261,16 +264,6 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Sides<T> {
             let mut sink = tokio::io::sink();
             drop(timeout(CLOSING, tokio::io::copy(&mut self.client, &mut sink)).await);
         }
-    }
-}
-
-/// RFC 6455 §7.4.1, and the registry of close codes.
-fn close_code(cause: Cause) -> (u16, &'static str) {
-    match cause {
-        Cause::Revoked => (1008, "the session has ended"),
-        Cause::Expired => (1008, "the session has expired"),
-        Cause::TooMany => (1008, "too many open streams"),
-        Cause::Unknown => (1013, "try again later"),
     }
 }
 

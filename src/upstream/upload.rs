@@ -1,5 +1,6 @@
 //! A client's body on its way upstream: counted against its cap, held back until it is asked for.
 
+use std::ops::Deref;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
@@ -41,6 +42,11 @@ pub enum RequestBodyError {
 #[derive(Debug)]
 pub(super) struct Upload(Mutex<Progress>);
 
+/// What the one who waits for the answer holds of a body. Dropped, it ends the body that is still on
+/// its way: an HTTP/2 stream is reset only when neither of its directions is held any more.
+#[derive(Debug)]
+pub(super) struct Uploading(Arc<Upload>);
+
 #[derive(Debug)]
 struct Progress {
     stage: Stage,
@@ -66,7 +72,7 @@ pub(super) enum Stage {
     Broken,
     /// The client sent more slowly than it may.
     TooSlow,
-    /// The answer is complete: what is left of the body goes nowhere.
+    /// There is nobody to answer any more: what is left of the body goes nowhere.
     NotNeeded,
 }
 
@@ -123,7 +129,7 @@ impl RequestBody {
 
     /// Watches the body from now on, as it stands at `stage`. There is nothing to watch of an
     /// empty one.
-    pub(super) fn watch(&mut self, stage: Stage) -> Option<Arc<Upload>> {
+    pub(super) fn watch(&mut self, stage: Stage) -> Option<Uploading> {
         if http_body::Body::is_end_stream(self) {
             return None;
         }
@@ -133,7 +139,7 @@ impl RequestBody {
             waiting: None,
         })));
         self.upload = Some(upload.clone());
-        Some(upload)
+        Some(Uploading(upload))
     }
 
     fn note(&self, stage: Stage) {
@@ -234,11 +240,42 @@ impl http_body::Body for RequestBody {
     }
 }
 
+impl Uploading {
+    /// For whoever hears that the server wants the body.
+    pub fn share(&self) -> Arc<Upload> {
+        self.0.clone()
+    }
+}
+
+impl Deref for Uploading {
+    type Target = Upload;
+
+    fn deref(&self) -> &Upload {
+        &self.0
+    }
+}
+
+impl Drop for Uploading {
+    fn drop(&mut self) {
+        self.0.abandon();
+    }
+}
+
 impl Upload {
     /// Where the body stands, and how many bytes were handed over.
     pub fn reached(&self) -> (Stage, u64) {
         let progress = self.lock();
         (progress.stage, progress.bytes)
+    }
+
+    /// Whether nothing of the body is on its way any more.
+    pub fn is_sent(&self) -> bool {
+        match self.lock().stage {
+            Stage::Held | Stage::Flowing | Stage::Starved => false,
+            Stage::Sent | Stage::TooLarge | Stage::Broken | Stage::TooSlow | Stage::NotNeeded => {
+                true
+            }
+        }
     }
 
     /// Lets a body flow that was held back.
@@ -250,7 +287,7 @@ impl Upload {
         }
     }
 
-    /// Ends a body that is still on its way: its answer is complete.
+    /// Ends a body that is still on its way: its answer is complete, or nobody waits for it.
     pub fn abandon(&self) {
         let mut progress = self.lock();
         match progress.stage {

@@ -1,5 +1,6 @@
 //! Several nodes over one database and one Redis: what is done on one is seen on the others.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -8,6 +9,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::json;
 
 use super::accounts::{PASSWORD, is_believed, login, refresh, register, text};
+use super::harness::chaos::{Chaos, Weather};
 use super::harness::postgres::{Stop, TestServer};
 use super::harness::redis::Redis;
 use super::harness::websocket::CLOSE;
@@ -26,10 +28,17 @@ struct Nodes {
 }
 
 async fn nodes() -> Nodes {
-    let (upstream, redis) = (Upstream::websocket_echo().await, Redis::start().await);
+    let redis = Redis::start().await;
+    let url = redis.url();
+    nodes_by(redis, &url, "").await
+}
+
+/// The same, which reach their Redis under this address.
+async fn nodes_by(redis: Redis, url: &str, more: &str) -> Nodes {
+    let upstream = Upstream::websocket_echo().await;
     let config = || {
-        let redis = format!("[redis]\nurl = {:?}\nnodes = 3", redis.url());
-        Config::new().app(&upstream).toml(&redis)
+        let redis = format!("[redis]\nurl = {url:?}\nnodes = 3");
+        Config::new().app(&upstream).toml(&redis).toml(more)
     };
     let server = TestServer::shared();
     let first = config().postgres(&server);
@@ -181,6 +190,76 @@ async fn of_refreshes_on_several_nodes_at_once_one_rotates() {
     refresh(three, token).await.expect(401);
     refresh(one, text(&next, "refresh_token")).await.expect(401);
     refused_everywhere(&nodes, text(&next, "access_token")).await;
+}
+
+#[tokio::test]
+async fn of_uses_at_once_on_two_nodes_one_rotates_and_a_later_one_ends_the_session() {
+    let redis = Redis::start().await;
+    let url = redis.url();
+    let grace = "[accounts]\nrefresh_grace = \"0s\"";
+    let Nodes {
+        nodes,
+        redis: _redis,
+        _upstream,
+    } = nodes_by(redis, &url, grace).await;
+    let [one, two, three] = &nodes;
+    let ann = register(&one.https(), "ann@example.com").await;
+    let token = text(&ann, "refresh_token");
+    let (first, second) = tokio::join!(refresh(one, token), refresh(two, token));
+    // Two in the same millisecond are one use; otherwise the later one is a theft.
+    let mut rotated: Vec<_> = [first, second]
+        .into_iter()
+        .filter(|answer| answer.status == 200)
+        .map(|answer| answer.json())
+        .collect();
+    rotated.dedup_by_key(|answer| text(answer, "refresh_token").to_owned());
+    let [rotated] = &rotated[..] else {
+        panic!("{rotated:?}");
+    };
+    refresh(three, token).await.expect(401);
+    refused_everywhere(&nodes, text(rotated, "access_token")).await;
+    // Whoever had it: the family is dead on every node, however often it is tried.
+    let next = text(rotated, "refresh_token");
+    let dead = tokio::join!(
+        refresh(one, next),
+        refresh(two, next),
+        refresh(three, token)
+    );
+    for answer in [dead.0, dead.1, dead.2] {
+        answer.expect(401);
+    }
+    let audit = "SELECT count(*) FROM audit WHERE event = 'refresh_reused'";
+    let database = one.config.database();
+    assert_eq!(TestServer::shared().sql(&database, audit), "1");
+}
+
+#[tokio::test]
+async fn a_redis_that_hangs_delays_no_revocation() {
+    let redis = Redis::start().await;
+    let chaos = Chaos::before(SocketAddr::from(([127, 0, 0, 1], redis.port()))).await;
+    let url = format!("redis://127.0.0.1:{}", chaos.port());
+    let Nodes {
+        nodes,
+        redis: _redis,
+        _upstream,
+    } = nodes_by(redis, &url, "").await;
+    let [one, two, three] = &nodes;
+    let course = [Weather::Hung, Weather::Clear, Weather::Cut, Weather::Clear];
+    for (turn, weather) in course.into_iter().enumerate() {
+        chaos.set(weather);
+        let email = format!("ann-{turn}@example.com");
+        let ann = register(&one.https(), &email).await;
+        let token = text(&ann, "access_token");
+        assert!(takes(three, token).await);
+        let asked = Instant::now();
+        logout(two, token).await;
+        assert!(
+            asked.elapsed() < BOUND,
+            "{weather:?}: {:?}",
+            asked.elapsed()
+        );
+        refused_everywhere(&nodes, token).await;
+    }
 }
 
 #[tokio::test]

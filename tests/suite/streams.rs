@@ -18,50 +18,82 @@ use super::operators::user;
 use super::websockets::{ask, ask_h2};
 
 /// What is promised: from the end of a session to the end of its streams.
-const BOUND: Duration = Duration::from_secs(5);
+pub const BOUND: Duration = Duration::from_secs(5);
 /// A time in which nothing that lives on says anything.
-const QUIET: Duration = Duration::from_secs(1);
+pub const QUIET: Duration = Duration::from_secs(1);
 
 /// A gateway before upstreams that keep streams open.
-struct App {
-    gateway: Gateway,
-    events: Exchanges,
-    calls: Exchanges,
+pub struct App {
+    pub gateway: Gateway,
+    pub events: Exchanges,
+    pub calls: Exchanges,
     _upstreams: [Upstream; 3],
 }
 
-async fn app(more: &str) -> App {
+/// What a caller shows, as fields of a request.
+pub type Shown = Vec<(&'static str, String)>;
+
+pub fn bearer(token: &str) -> Shown {
+    vec![("authorization", format!("Bearer {token}"))]
+}
+
+/// As a page of this origin sends it.
+pub fn cookie(cookie: &str) -> Shown {
+    let site = ("sec-fetch-site", String::from("same-origin"));
+    vec![("cookie", cookie.to_owned()), site]
+}
+
+pub fn key(key: &str) -> Shown {
+    vec![("x-api-key", key.to_owned())]
+}
+
+pub async fn app(more: &str) -> App {
+    app_on(Config::new().toml(more)).await
+}
+
+pub async fn app_on(config: Config) -> App {
     let sockets = Upstream::websocket_echo().await;
     let (http1, events) = Upstream::by_hand().await;
     let (h2c, calls) = Upstream::by_hand_h2c().await;
-    let needed = "auth = \"required\"\nerrors = \"agentflow\"";
-    let config = Config::new()
+    let profiles = "[accounts]\nprofiles = [\"native\", \"browser\"]";
+    let config = config
         .upstream("sockets", &sockets)
         .upstream("events", &http1)
         .upstream("calls", &h2c)
-        .route("/public/**", "upstream = \"sockets\"\nauth = \"none\"")
-        .route("/ws", &format!("upstream = \"sockets\"\n{needed}"))
-        .route("/events", &format!("upstream = \"events\"\n{needed}"))
-        .route("/calls", &format!("upstream = \"calls\"\n{needed}"))
         .toml("[server]\nadmin_socket = \"admin.sock\"")
-        .toml(more);
+        .toml(profiles);
     App {
-        gateway: config.start().await,
+        gateway: routes(config, ["", "", ""]).start().await,
         events,
         calls,
         _upstreams: [sockets, http1, h2c],
     }
 }
 
+/// The routes to WebSockets, event streams and calls, each with more keys of its own.
+pub fn routes(config: Config, [sockets, events, calls]: [&str; 3]) -> Config {
+    let rest = |upstream: &str, more: &str| {
+        format!(
+            "upstream = {upstream:?}\nauth = \"required\"\nerrors = \"agentflow\"\n\
+             credentials = [\"bearer\", \"cookie\", \"api-key\"]\n{more}"
+        )
+    };
+    config
+        .route("/public/**", "upstream = \"sockets\"\nauth = \"none\"")
+        .route("/ws", &rest("sockets", sockets))
+        .route("/events", &rest("events", events))
+        .route("/calls", &rest("calls", calls))
+}
+
 /// An answer that is under way, and the upstream's end of it.
-struct Answering {
-    response: Response<Incoming>,
-    pieces: Pieces,
+pub struct Answering {
+    pub response: Response<Incoming>,
+    pub pieces: Pieces,
     _connection: Connection,
 }
 
 impl Answering {
-    async fn next(&mut self) -> Option<Result<http_body::Frame<bytes::Bytes>, hyper::Error>> {
+    pub async fn next(&mut self) -> Option<Result<http_body::Frame<bytes::Bytes>, hyper::Error>> {
         loop {
             let frame = self.response.body_mut().frame().await;
             let empty = |data: &bytes::Bytes| data.is_empty();
@@ -72,7 +104,7 @@ impl Answering {
         }
     }
 
-    async fn says(&mut self, piece: &'static str) {
+    pub async fn says(&mut self, piece: &'static str) {
         assert!(self.pieces.send(piece).await);
         let frame = within("a piece", self.next()).await.unwrap().unwrap();
         assert_eq!(frame.into_data().unwrap(), piece);
@@ -80,33 +112,45 @@ impl Answering {
 }
 
 /// One stream of each kind, open in one session.
-struct Streams {
-    sockets: [WebSocket; 2],
-    events: [Answering; 2],
-    call: Answering,
-    download: Answering,
+pub struct Streams {
+    pub sockets: [WebSocket; 2],
+    pub events: [Answering; 2],
+    pub call: Answering,
+    pub download: Answering,
 }
 
+/// What the last word of a stream says: a WebSocket's code, and a gRPC status.
+#[derive(Clone, Copy, Debug)]
+pub struct Word {
+    pub code: u16,
+    pub status: &'static str,
+}
+
+/// The session is over.
+pub const OVER: Word = Word {
+    code: 1008,
+    status: "16",
+};
+
 impl App {
-    async fn open(&mut self, token: &str) -> Streams {
+    pub async fn open(&mut self, shown: &Shown) -> Streams {
         Streams {
             sockets: [
-                self.socket_http1(token).await,
-                self.socket_http2(token).await,
+                self.socket_http1(shown).await,
+                self.socket_http2(shown).await,
             ],
             events: [
-                self.answering(token, false, "text/event-stream").await,
-                self.answering(token, true, "text/event-stream; charset=utf-8")
+                self.answering(shown, false, "text/event-stream").await,
+                self.answering(shown, true, "text/event-stream; charset=utf-8")
                     .await,
             ],
-            call: self.answering(token, true, "application/grpc+proto").await,
-            download: self.answering(token, false, "application/json").await,
+            call: self.answering(shown, true, "application/grpc+proto").await,
+            download: self.answering(shown, false, "application/json").await,
         }
     }
 
-    async fn socket_http1(&self, token: &str) -> WebSocket {
-        let bearer = format!("Bearer {token}");
-        let headers = [("authorization", bearer.as_str())];
+    pub async fn socket_http1(&self, shown: &Shown) -> WebSocket {
+        let headers = fields(shown);
         let (status, _, socket) = ask(&self.gateway.https(), "/ws", &headers).await;
         assert_eq!(status, 101);
         let mut socket = socket.unwrap();
@@ -114,9 +158,8 @@ impl App {
         socket
     }
 
-    async fn socket_http2(&self, token: &str) -> WebSocket {
-        let bearer = format!("Bearer {token}");
-        let headers = [("authorization", bearer.as_str())];
+    pub async fn socket_http2(&self, shown: &Shown) -> WebSocket {
+        let headers = fields(shown);
         let (status, socket) = ask_h2(&self.gateway.h2(), "/ws", &headers).await;
         assert_eq!(status, 200);
         let mut socket = socket.unwrap();
@@ -125,7 +168,7 @@ impl App {
     }
 
     /// An answer of this type, whose first piece has come.
-    async fn answering(&mut self, token: &str, http2: bool, kind: &str) -> Answering {
+    pub async fn answering(&mut self, shown: &Shown, http2: bool, kind: &str) -> Answering {
         let client = match http2 {
             true => self.gateway.h2(),
             false => self.gateway.https(),
@@ -134,7 +177,8 @@ impl App {
             true => (client.post("/calls").bytes("ask"), &mut self.calls),
             false => (client.get("/events"), &mut self.events),
         };
-        let calling = tokio::spawn(call.bearer(token).open());
+        let call = shown.iter().fold(call, |call, (k, v)| call.header(k, v));
+        let calling = tokio::spawn(call.open());
         let exchange = exchanges.next().await;
         let (pieces, body) = body::pieces();
         let answer = Response::builder().header("content-type", kind).body(body);
@@ -151,21 +195,34 @@ impl App {
     }
 }
 
-async fn echoes(socket: &mut WebSocket) {
+fn fields(shown: &Shown) -> Vec<(&str, &str)> {
+    shown
+        .iter()
+        .map(|(name, value)| (*name, value.as_str()))
+        .collect()
+}
+
+pub async fn echoes(socket: &mut WebSocket) {
     socket.send_text("hello").await;
     assert_eq!(socket.receive_text().await, "hello");
 }
 
-/// A WebSocket is closed with 1008, and then ends.
-async fn ends(mut socket: WebSocket) {
+/// A WebSocket is closed with this code, and then ends.
+pub async fn ends(mut socket: WebSocket, word: Word) {
     let frame = socket.receive().await.expect("a frame before the end");
     assert_eq!(frame.opcode, CLOSE);
-    assert_eq!(frame.payload[..2], 1008_u16.to_be_bytes());
+    let code = u16::from_be_bytes([frame.payload[0], frame.payload[1]]);
+    assert_eq!(
+        code,
+        word.code,
+        "{}",
+        String::from_utf8_lossy(&frame.payload[2..])
+    );
     assert_eq!(socket.receive().await, None);
 }
 
 impl Streams {
-    async fn all_live(&mut self) {
+    pub async fn all_live(&mut self) {
         for socket in &mut self.sockets {
             echoes(socket).await;
         }
@@ -176,26 +233,32 @@ impl Streams {
     }
 
     /// Every stream ends, each as it should, within the bound; and its upstream hears of it.
-    async fn all_end(mut self) {
-        let ended = async {
-            for socket in self.sockets {
-                ends(socket).await;
-            }
-            for events in &mut self.events {
-                assert!(events.next().await.is_none(), "a clean end");
-                events.pieces.abandoned().await;
-            }
-            let last = self.call.next().await.unwrap().unwrap();
-            let trailers = last.into_trailers().expect("trailers");
-            assert_eq!(trailers["grpc-status"], "16");
-            assert!(self.call.next().await.is_none());
-            self.call.pieces.abandoned().await;
-            let broken = self.download.next().await;
-            assert!(matches!(broken, Some(Err(_))), "{broken:?}");
-            self.download.pieces.abandoned().await;
-        };
-        let ended = tokio::time::timeout(BOUND, ended).await;
+    pub async fn all_end(self) {
+        self.all_end_with(OVER).await;
+    }
+
+    pub async fn all_end_with(self, word: Word) {
+        let ended = tokio::time::timeout(BOUND, self.end(word)).await;
         assert!(ended.is_ok(), "the streams outlive their session");
+    }
+
+    /// Returns when every stream has ended, each as it should.
+    pub async fn end(mut self, word: Word) {
+        for socket in self.sockets {
+            ends(socket, word).await;
+        }
+        for events in &mut self.events {
+            assert!(events.next().await.is_none(), "a clean end");
+            events.pieces.abandoned().await;
+        }
+        let last = self.call.next().await.unwrap().unwrap();
+        let trailers = last.into_trailers().expect("trailers");
+        assert_eq!(trailers["grpc-status"], word.status);
+        assert!(self.call.next().await.is_none());
+        self.call.pieces.abandoned().await;
+        let broken = self.download.next().await;
+        assert!(matches!(broken, Some(Err(_))), "{broken:?}");
+        self.download.pieces.abandoned().await;
     }
 }
 
@@ -204,8 +267,8 @@ async fn a_logout_ends_the_sessions_streams_and_no_others() {
     let mut app = app("").await;
     let ann = register(&app.gateway.https(), "ann@example.com").await;
     let other = login(&app.gateway.https(), "ann@example.com").await;
-    let streams = app.open(text(&ann, "access_token")).await;
-    let mut others = app.open(text(&other, "access_token")).await;
+    let streams = app.open(&bearer(text(&ann, "access_token"))).await;
+    let mut others = app.open(&bearer(text(&other, "access_token"))).await;
     let client = app.gateway.https();
     let logout = client.post("/auth/v1/logout");
     let logout = logout.bearer(text(&ann, "access_token")).send().await;
@@ -230,17 +293,19 @@ async fn a_new_password_ends_the_streams_of_all_sessions_before_it() {
     let mut app = app("").await;
     let ann = register(&app.gateway.https(), "ann@example.com").await;
     let other = login(&app.gateway.https(), "ann@example.com").await;
-    let own = app.socket_http2(text(&ann, "access_token")).await;
-    let streams = app.open(text(&other, "access_token")).await;
+    let own = app.socket_http2(&bearer(text(&ann, "access_token"))).await;
+    let streams = app.open(&bearer(text(&other, "access_token"))).await;
     let change = json!({ "current_password": PASSWORD, "new_password": "another good password" });
     let client = app.gateway.https();
     let changed = client.post("/auth/v1/password");
     let changed = changed.bearer(text(&ann, "access_token")).json(change);
     let changed = changed.send().await.expect(200).json();
     streams.all_end().await;
-    ends(own).await;
+    ends(own, OVER).await;
     // Who knew the password has a new session, whose streams live.
-    let mut socket = app.socket_http1(text(&changed, "access_token")).await;
+    let mut socket = app
+        .socket_http1(&bearer(text(&changed, "access_token")))
+        .await;
     echoes(&mut socket).await;
 }
 
@@ -248,7 +313,7 @@ async fn a_new_password_ends_the_streams_of_all_sessions_before_it() {
 async fn an_account_that_is_disabled_loses_its_streams() {
     let mut app = app("").await;
     let ann = register(&app.gateway.https(), "ann@example.com").await;
-    let streams = app.open(text(&ann, "access_token")).await;
+    let streams = app.open(&bearer(text(&ann, "access_token"))).await;
     user(&app.gateway, &["disable", "ann@example.com"]);
     streams.all_end().await;
 }
@@ -262,7 +327,7 @@ async fn a_lost_role_ends_streams() {
         &["role", "ann@example.com", "member", "editor"],
     );
     let ann = login(&app.gateway.https(), text(&ann["user"], "email")).await;
-    let streams = app.open(text(&ann, "access_token")).await;
+    let streams = app.open(&bearer(text(&ann, "access_token"))).await;
     user(&app.gateway, &["role", "ann@example.com", "member"]);
     streams.all_end().await;
 }
@@ -271,7 +336,7 @@ async fn a_lost_role_ends_streams() {
 async fn streams_live_on_while_their_session_is_refreshed_and_end_when_it_is_not() {
     let mut app = app("[tokens]\nlifetime = \"3s\"").await;
     let ann = register(&app.gateway.https(), "ann@example.com").await;
-    let mut streams = app.open(text(&ann, "access_token")).await;
+    let mut streams = app.open(&bearer(text(&ann, "access_token"))).await;
     let mut token = text(&ann, "refresh_token").to_owned();
     for _ in 0..8 {
         let silent = tokio::time::timeout(QUIET, streams.events[0].next()).await;
@@ -293,7 +358,7 @@ async fn streams_live_on_while_their_session_is_refreshed_and_end_when_it_is_not
 async fn a_session_that_expires_takes_its_streams_along() {
     let mut app = app("[accounts]\nsession_idle = \"3s\"").await;
     let ann = register(&app.gateway.https(), "ann@example.com").await;
-    let streams = app.open(text(&ann, "access_token")).await;
+    let streams = app.open(&bearer(text(&ann, "access_token"))).await;
     // The bound counts from the session's end.
     let silent = tokio::time::timeout(2 * QUIET, std::future::pending::<()>()).await;
     assert!(silent.is_err());
@@ -306,11 +371,11 @@ async fn a_session_has_so_many_streams_and_no_more() {
     let ann = register(&app.gateway.https(), "ann@example.com").await;
     let bob = register(&app.gateway.https(), "bob@example.com").await;
     let (ann, bob) = (text(&ann, "access_token"), text(&bob, "access_token"));
-    let socket = app.socket_http1(ann).await;
-    let _events = app.answering(ann, true, "text/event-stream").await;
+    let shown = bearer(ann);
+    let socket = app.socket_http1(&shown).await;
+    let _events = app.answering(&shown, true, "text/event-stream").await;
 
-    let bearer = format!("Bearer {ann}");
-    let headers = [("authorization", bearer.as_str())];
+    let headers = fields(&shown);
     let (status, head, _) = ask(&app.gateway.https(), "/ws", &headers).await;
     assert_eq!(status, StatusCode::TOO_MANY_REQUESTS);
     assert!(head.contains_key("retry-after"));
@@ -336,7 +401,7 @@ async fn a_session_has_so_many_streams_and_no_more() {
         .answer(Response::new(body::full("short")));
     calling.await.unwrap().expect(200);
 
-    let _bobs = app.socket_http1(bob).await;
+    let _bobs = app.socket_http1(&bearer(bob)).await;
     drop(socket);
     within("the place is free again", async {
         while ask(&app.gateway.https(), "/ws", &headers).await.0 != 101 {
