@@ -13,7 +13,7 @@ use crate::authn::keys::SignError;
 use crate::authn::{Credential, Identity, Minter, TokenCache};
 use crate::authz::Permit;
 use crate::clock::Timestamp;
-use crate::inbound::{CleanPath, Host, Inbound, PathError, Scheme};
+use crate::inbound::{CleanPath, Host, Inbound, PathError, Scheme, cookie};
 use crate::route::{Forwarding, HostHeader, Rewrite, Route};
 use crate::upstream::{self, RequestBody};
 use crate::values::Values;
@@ -139,6 +139,9 @@ impl Introduction {
         let mut headers = HeaderMap::new();
         let shown = req.headers.remove(header::AUTHORIZATION);
         self.write((permit.identity(), shown), stamp, &mut headers)?;
+        if let Some(cookies) = cookie::others(&req.headers) {
+            headers.insert(header::COOKIE, cookies);
+        }
         Ok(headers)
     }
 

@@ -175,17 +175,20 @@ impl Rejection {
     pub fn into_response(self, asked: &Asked) -> Response<Body> {
         let refusal = self.refusal();
         // A form that was sent would be lost on the way: its page has a link.
-        if asked.audience == Audience::Browser
-            && asked.method.is_safe()
-            && refusal.reason.asks_for_login()
-            && let Some(login) = &asked.login
-            && let Ok(location) = HeaderValue::try_from(login.location())
-        {
-            return to_login(location);
-        }
-        let mut response = match asked.audience {
-            Audience::Program => in_shape(&refusal, asked),
-            Audience::Browser => as_page(&refusal, asked),
+        let to_login = asked
+            .login
+            .as_ref()
+            .filter(|_| asked.method.is_safe() && refusal.reason.asks_for_login());
+        let to_login = to_login.and_then(|login| HeaderValue::try_from(login.location()).ok());
+        let mut response = match (asked.audience, to_login) {
+            (Audience::Browser, Some(location)) => return sent_to_login(location),
+            (Audience::Browser, None) => as_page(&refusal, asked),
+            (Audience::BehindProxy, Some(location)) => {
+                let mut response = in_shape(&refusal, asked);
+                response.headers_mut().insert(header::LOCATION, location);
+                response
+            }
+            (Audience::Program, _) | (Audience::BehindProxy, None) => in_shape(&refusal, asked),
         };
         *response.status_mut() = refusal.reason.status();
         stamp(&refusal, asked, &mut response);
@@ -206,7 +209,7 @@ impl Rejection {
 }
 
 /// 303: the page is fetched with GET whatever was asked for (RFC 9110 §15.4.4).
-fn to_login(location: HeaderValue) -> Response<Body> {
+fn sent_to_login(location: HeaderValue) -> Response<Body> {
     let mut response = Response::new(Body::Empty);
     *response.status_mut() = StatusCode::SEE_OTHER;
     let headers = response.headers_mut();

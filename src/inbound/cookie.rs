@@ -157,6 +157,15 @@ pub fn find<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
     std::str::from_utf8(value).ok()
 }
 
+/// All cookies but ours, in one field.
+pub fn others(headers: &HeaderMap) -> Option<HeaderValue> {
+    let fields = headers.get_all(header::COOKIE).iter();
+    let kept: Vec<HeaderValue> = fields.filter_map(without_ours).collect();
+    let kept: Vec<&[u8]> = kept.iter().map(HeaderValue::as_bytes).collect();
+    let others = HeaderValue::from_bytes(&kept.join(&b"; "[..])).ok()?;
+    (!others.is_empty()).then_some(others)
+}
+
 /// `field` without our cookies: `None` when nothing is left, the same field when none was ours.
 pub fn without_ours(field: &HeaderValue) -> Option<HeaderValue> {
     let Ok(text) = field.to_str() else {
@@ -289,6 +298,21 @@ mod tests {
             ".example.com",
         ] {
             assert!(CookieScope::domain(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_others_stand_in_one_field() {
+        for (fields, expected) in [
+            (&[][..], None),
+            (&["__Host-portcullis-session=x"], None),
+            (
+                &["a=1; __Host-portcullis-session=x; b=2", "c=3"],
+                Some("a=1; b=2; c=3"),
+            ),
+        ] {
+            let expected = expected.map(HeaderValue::from_static);
+            assert_eq!(others(&headers(fields)), expected, "{fields:?}");
         }
     }
 

@@ -46,10 +46,11 @@ impl Account {
     /// Another proxy asks about `req`, and hands so much of the answer on to its client.
     pub(super) fn verifies(&mut self, req: &Inbound, hands_on: HandsOn) {
         self.entry.verifies(req);
+        let audience = Audience::of(&req.method, &req.headers);
         self.asked.audience = match hands_on {
-            HandsOn::Answer => Audience::of(&req.method, &req.headers),
+            HandsOn::Answer => audience,
             // Nobody would ever see the page, or follow the redirect.
-            HandsOn::Verdict => Audience::Program,
+            HandsOn::Verdict => audience.behind_proxy(),
         };
         self.knows_target(req);
     }
@@ -66,7 +67,7 @@ impl Account {
 
     /// A person who has to log in comes back to what was asked for.
     fn knows_target(&mut self, req: &Inbound) {
-        let navigates = self.asked.audience == Audience::Browser;
+        let navigates = self.asked.audience.is_a_person();
         let page = self.login_page.filter(|_| navigates);
         self.asked.login = page.map(|page| LoginRedirect {
             page,

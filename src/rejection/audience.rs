@@ -9,9 +9,29 @@ pub enum Audience {
     Program,
     /// A person whose browser navigated here, or sent a form: gets a page.
     Browser,
+    /// Another proxy, of such a person, that hands on the status alone: `Location` tells it where
+    /// they are to log in.
+    BehindProxy,
 }
 
 impl Audience {
+    /// The same, where no more than the status is handed on to whoever reads it.
+    #[must_use]
+    pub fn behind_proxy(self) -> Self {
+        match self {
+            Audience::Program => Audience::Program,
+            Audience::Browser | Audience::BehindProxy => Audience::BehindProxy,
+        }
+    }
+
+    /// Whether a person can be sent to the login page.
+    pub fn is_a_person(self) -> bool {
+        match self {
+            Audience::Program => false,
+            Audience::Browser | Audience::BehindProxy => true,
+        }
+    }
+
     /// A browser says that it navigates (`Sec-Fetch-Mode`); one that is too old to say so asks for
     /// HTML before anything else. Links and forms have no other methods than these.
     pub fn of(method: &Method, headers: &HeaderMap) -> Self {

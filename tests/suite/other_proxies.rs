@@ -1,8 +1,10 @@
 //! A real nginx and a real Caddy that do as the gateway says, configured as `docs/other-proxies.md` has it.
 
+use super::accounts::{PASSWORD, register};
+use super::cookies::{cookie_of, submit};
 use super::harness::proxy::{Proxy, documented};
-use super::harness::{Upstream, tokens};
-use super::verification::asked;
+use super::harness::{Gateway, Upstream, tokens};
+use super::verification::{asked, asked_with};
 
 /// What both proxies must do, whatever a client sends.
 async fn guards(proxy: &Proxy, backend: &Upstream) {
@@ -52,6 +54,16 @@ async fn guards(proxy: &Proxy, backend: &Upstream) {
                 "{path} {name}: {value}"
             );
         }
+    }
+    client.get("/public/a").send().await.expect(200);
+    for name in [
+        "x-user-id",
+        "x-user-email",
+        "x-user-name",
+        "x-user-roles",
+        "cookie",
+    ] {
+        assert_eq!(backend.last().header(name), None, "{name}");
     }
     let passed = backend.received().len();
     // C06: the client states another request than the one that it makes.
@@ -152,4 +164,115 @@ async fn a_real_caddy_does_as_the_gateway_says() {
     }
     let refused = client.get("/few/a").send().await.expect(429);
     assert!(refused.header("retry-after").is_some());
+}
+
+/// A gateway that is asked, with a login page, and an account for Ann.
+async fn with_login() -> (Gateway, u16) {
+    let more = "[accounts]\nprofiles = [\"native\", \"browser\"]\n\
+                [server]\ntrusted_proxies = [\"127.0.0.1\"]";
+    let (gateway, port) = asked_with(more).await;
+    register(&gateway.https(), "ann@example.com").await;
+    (gateway, port)
+}
+
+/// A person who logs in behind the proxy: sent to the page, and known by the cookie from then on.
+async fn logs_in(proxy: &Proxy, backend: &Upstream) {
+    let client = proxy.client();
+    let navigate = || {
+        client
+            .get("/private?a=1&b=2")
+            .header("sec-fetch-mode", "navigate")
+    };
+    let sent = navigate().send().await.expect(303);
+    let page = sent.header("location").unwrap();
+    let page = page.strip_prefix(&client.url("")).unwrap_or(page);
+    assert_eq!(page, "/auth/login?return_to=/private%3Fa%3D1%26b%3D2");
+    client.get("/private?a=1&b=2").send().await.expect(401);
+    let form = client.get(page).send().await.expect(200).text();
+    assert!(form.contains("value=\"/private?a=1&amp;b=2\""), "{form}");
+    assert!(backend.received().is_empty());
+
+    let password = PASSWORD.replace(' ', "+");
+    let fields = format!("username=ann%40example.com&password={password}&return_to=/private");
+    let answer = submit(&client, &fields, None).await.expect(303);
+    let cookie = cookie_of(&answer);
+    let cookies = format!("theme=dark; {cookie}; lang=en");
+    navigate()
+        .header("cookie", &cookies)
+        .send()
+        .await
+        .expect(200);
+    let seen = backend.last();
+    assert_eq!(
+        seen.header("x-user-email").as_deref(),
+        Some("ann@example.com")
+    );
+    assert_eq!(seen.header("x-user-roles").as_deref(), Some("member"));
+    assert_eq!(
+        seen.header("cookie").as_deref(),
+        Some("theme=dark; lang=en")
+    );
+    // With no other cookies, and where nobody is asked for: no backend sees the gateway's.
+    for path in ["/private", "/optional/a", "/public/a"] {
+        client
+            .get(path)
+            .header("cookie", &cookie)
+            .send()
+            .await
+            .expect(200);
+        assert_eq!(backend.last().header("cookie"), None, "{path}");
+    }
+    for (site, status) in [("same-origin", 200), ("cross-site", 403)] {
+        let call = client.post("/private").header("cookie", &cookie);
+        let answer = call.header("sec-fetch-site", site).send().await;
+        answer.expect(status);
+    }
+
+    let logout = client.post("/auth/logout").header("cookie", &cookie);
+    let logout = logout.header("sec-fetch-site", "same-origin").send().await;
+    logout.expect(303);
+    navigate()
+        .header("cookie", &cookie)
+        .send()
+        .await
+        .expect(303);
+    client
+        .get("/private")
+        .header("cookie", &cookie)
+        .send()
+        .await
+        .expect(401);
+    // Who may not ask does not, through the proxy either.
+    let call = client
+        .get("/auth/v1/verify")
+        .header("x-forwarded-uri", "/public/a");
+    let answer = call.header("cookie", &cookie).send().await;
+    assert!(answer.status.as_u16() >= 400, "{}", answer.status);
+}
+
+#[tokio::test]
+async fn a_person_logs_in_behind_a_real_nginx() {
+    let (_gateway, port) = with_login().await;
+    let backend = Upstream::echo().await;
+    let with_page = documented("nginx").replacen(
+        "location / {",
+        &format!(
+            "{}location / {{\n{}",
+            documented("nginx-login"),
+            documented("nginx-to-login")
+        ),
+        1,
+    );
+    let proxy = Proxy::nginx(&with_page, port, &backend).await;
+    logs_in(&proxy, &backend).await;
+}
+
+#[tokio::test]
+async fn a_person_logs_in_behind_a_real_caddy() {
+    let (_gateway, port) = with_login().await;
+    let backend = Upstream::echo().await;
+    let with_page = format!(":80 {{\n{}", documented("caddy-login"));
+    let with_page = documented("caddy").replacen(":80 {", &with_page, 1);
+    let proxy = Proxy::caddy(&with_page, port, &backend).await;
+    logs_in(&proxy, &backend).await;
 }

@@ -6,6 +6,11 @@ use super::harness::{Client, Config, Gateway, Upstream, ports, tokens};
 
 /// A gateway as `docs/other-proxies.md` has it, with some more routes; and the port that proxies ask.
 pub(super) async fn asked() -> (Gateway, u16) {
+    asked_with("").await
+}
+
+/// The same, with this piece of configuration too.
+pub(super) async fn asked_with(more: &str) -> (Gateway, u16) {
     let port = ports::free();
     let route = |config: Config, path: &str, rest: &str| {
         config.route(path, &format!("verify_only = true\n{rest}"))
@@ -29,7 +34,7 @@ pub(super) async fn asked() -> (Gateway, u16) {
         "/tenant/**",
         "host = \"tenant.test\"\nauth = \"none\"\nerrors = \"agentflow\"",
     );
-    (config.start().await, port)
+    (config.toml(more).start().await, port)
 }
 
 /// Asks as nginx does.
