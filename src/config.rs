@@ -153,7 +153,7 @@ impl Config {
             redis,
             limits,
             lockout,
-            upstreams,
+            upstreams: upstreams.good,
             routes,
             askers,
         })

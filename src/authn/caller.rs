@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{Claims, KeyGrant, Tenure, TokenDigest};
 
-/// The answer to "who is calling". Only the authenticator makes one.
+/// The answer to "who is calling". The authenticator gives it; nothing else in the program makes one.
 #[derive(Clone, Debug)]
 pub enum Caller {
     Anonymous,

@@ -22,7 +22,6 @@ pub(super) struct ApiKey {
     verb: Verb,
 }
 
-/// A KEY is an id, as `list` shows it.
 #[derive(Subcommand)]
 enum Verb {
     /// Make a key and show it, this once
@@ -55,20 +54,28 @@ enum Verb {
         /// The id after which to go on
         #[arg(long, value_name = "ID")]
         after: Option<String>,
+        /// How many, 1000 at most
         #[arg(long, value_name = "NUMBER")]
         limit: Option<u32>,
     },
     /// Show a key, but for its secret
-    Show { key: String },
+    Show {
+        /// Its id, as `list` shows it
+        key: String,
+    },
     /// Make the successor of a key and show it, this once
     Rotate {
+        /// Its id, as `list` shows it
         key: String,
         /// How long the old key works on; 0s ends it at once
         #[arg(long, value_name = "DURATION", default_value = "24h", value_parser = duration)]
         overlap: Duration,
     },
     /// End a key at once
-    Revoke { key: String },
+    Revoke {
+        /// Its id, as `list` shows it
+        key: String,
+    },
 }
 
 #[derive(Args)]

@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 use crate::admin::invitations::{InvitationAnswer, InvitationCommand, InvitationView};
 use crate::cli::ConfigFile;
 use crate::cli::failure::Failure;
-use crate::cli::{api_key, operate, output};
+use crate::cli::{api_key, operate, output, user};
 
 #[derive(Args)]
 pub(super) struct Invite {
@@ -37,7 +37,10 @@ enum Verb {
     /// List the invitations that are good, the newest first
     List,
     /// Take an invitation back, by its id as `list` shows it
-    Revoke { invitation: String },
+    Revoke {
+        /// Its id
+        invitation: String,
+    },
 }
 
 pub(super) fn run(invite: Invite) -> Result<(), Failure> {
@@ -86,6 +89,6 @@ fn row(invitation: &InvitationView) -> String {
         invitation.used,
         invitation.uses,
         invitation.expires_at,
-        invitation.roles.join(","),
+        user::listed(&invitation.roles, ","),
     )
 }

@@ -5,7 +5,7 @@ use clap::{Args, Subcommand};
 use crate::admin::machines::{MachineCommand, ServiceView};
 use crate::cli::ConfigFile;
 use crate::cli::failure::Failure;
-use crate::cli::{api_key, operate, output};
+use crate::cli::{api_key, operate, output, user};
 
 #[derive(Args)]
 pub(super) struct Service {
@@ -22,6 +22,7 @@ pub(super) struct Service {
 enum Verb {
     /// Add a service account; `api-key create --service NAME` makes keys for it
     Add {
+        /// Of the service account
         name: String,
         /// May be given more than once
         #[arg(long = "role", value_name = "ROLE")]
@@ -30,17 +31,28 @@ enum Verb {
     /// List service accounts
     List,
     /// Disable a service account; its keys are dead at once
-    Disable { name: String },
+    Disable {
+        /// Of the service account
+        name: String,
+    },
     /// Make a disabled service account active again
-    Enable { name: String },
+    Enable {
+        /// Of the service account
+        name: String,
+    },
     /// Give a service account these roles and no others
     Role {
+        /// Of the service account
         name: String,
+        /// None: all are taken away
         #[arg(value_name = "ROLE")]
         roles: Vec<String>,
     },
     /// Delete a service account and its keys
-    Delete { name: String },
+    Delete {
+        /// Of the service account
+        name: String,
+    },
 }
 
 pub(super) fn run(service: Service) -> Result<(), Failure> {
@@ -75,6 +87,6 @@ pub(super) fn row(service: &ServiceView) -> String {
         service.id,
         service.status,
         service.name,
-        service.roles.join(","),
+        user::listed(&service.roles, ","),
     )
 }

@@ -26,8 +26,10 @@ enum Verb {
     /// whose database is meant. Passwords and certificates for PostgreSQL are those of
     /// [accounts.postgres] in the configuration. Stop the gateways that write to FROM first.
     Copy {
+        /// The database to copy from
         #[arg(value_parser = Place::parse)]
         from: Place,
+        /// The database to copy to: empty, or not there yet
         #[arg(value_parser = Place::parse)]
         to: Place,
         /// Say what would be copied, and what is in the way; change nothing

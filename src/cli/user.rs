@@ -29,15 +29,16 @@ enum Verb {
     Import(import::Import),
 }
 
-/// One command on one account, or on a page of them. A USER is an id, an e-mail address or a
-/// username.
+/// One command on one account, or on a page of them.
 #[derive(Subcommand)]
 enum Single {
     /// Add an account; its password is read from standard input
     Add {
         email: String,
+        /// A second name to log in with
         #[arg(long)]
         username: Option<String>,
+        /// As others see it; without, what stands before the @ of the address
         #[arg(long)]
         name: Option<String>,
         /// May be given more than once
@@ -49,38 +50,50 @@ enum Single {
         /// The id after which to go on
         #[arg(long, value_name = "ID")]
         after: Option<String>,
+        /// How many, 1000 at most
         #[arg(long, value_name = "NUMBER")]
         limit: Option<u32>,
     },
     /// Show an account and its sessions
-    Show { user: String },
+    Show(Whose),
     /// Lock an account; its sessions end
-    Lock { user: String },
+    Lock(Whose),
     /// Make a locked or disabled account active again
-    Unlock { user: String },
+    Unlock(Whose),
     /// Disable an account; its sessions end
-    Disable { user: String },
+    Disable(Whose),
     /// Let an account in that waits for approval
-    Approve { user: String },
+    Approve(Whose),
     /// Mark an account's e-mail address as verified
-    Verify { user: String },
+    Verify(Whose),
     /// Delete an account and its data; its names are free again
-    Delete { user: String },
+    Delete(Whose),
     /// Give an account these roles and no others
     Role {
+        /// An id, an e-mail address or a username
         user: String,
+        /// None: all are taken away
         #[arg(value_name = "ROLE")]
         roles: Vec<String>,
     },
     /// Set a password, read from standard input; the account's sessions end
-    Password { user: String },
+    Password(Whose),
     /// Set an attribute, or remove it; where it had another value, the account's sessions end
     SetAttribute {
+        /// An id, an e-mail address or a username
         user: String,
+        /// Of the attribute
         name: String,
         /// JSON where it reads as JSON (42, true, ["a","b"]), else text; absent: removed
         value: Option<String>,
     },
+}
+
+/// The account that a command is about.
+#[derive(Args)]
+struct Whose {
+    /// An id, an e-mail address or a username
+    user: String,
 }
 
 pub(super) fn run(user: User) -> Result<(), Failure> {
@@ -116,15 +129,15 @@ impl Single {
                 roles,
             },
             Single::List { after, limit } => UserCommand::List { after, limit },
-            Single::Show { user } => UserCommand::Show { user },
-            Single::Lock { user } => UserCommand::Lock { user },
-            Single::Unlock { user } => UserCommand::Unlock { user },
-            Single::Disable { user } => UserCommand::Disable { user },
-            Single::Approve { user } => UserCommand::Approve { user },
-            Single::Verify { user } => UserCommand::Verify { user },
-            Single::Delete { user } => UserCommand::Delete { user },
+            Single::Show(Whose { user }) => UserCommand::Show { user },
+            Single::Lock(Whose { user }) => UserCommand::Lock { user },
+            Single::Unlock(Whose { user }) => UserCommand::Unlock { user },
+            Single::Disable(Whose { user }) => UserCommand::Disable { user },
+            Single::Approve(Whose { user }) => UserCommand::Approve { user },
+            Single::Verify(Whose { user }) => UserCommand::Verify { user },
+            Single::Delete(Whose { user }) => UserCommand::Delete { user },
             Single::Role { user, roles } => UserCommand::Role { user, roles },
-            Single::Password { user } => UserCommand::Password {
+            Single::Password(Whose { user }) => UserCommand::Password {
                 user,
                 password: password::read()?,
             },
@@ -154,8 +167,16 @@ fn row(user: &UserView) -> String {
         user.status,
         user.email,
         user.username.as_deref().unwrap_or("-"),
-        user.roles.join(","),
+        listed(&user.roles, ","),
     )
+}
+
+/// Names on one line; `-` where there are none.
+pub(super) fn listed(names: &[String], between: &str) -> String {
+    match names {
+        [] => String::from("-"),
+        names => names.join(between),
+    }
 }
 
 fn whole(user: &UserView) -> String {
@@ -171,7 +192,7 @@ fn whole(user: &UserView) -> String {
         user.email,
         user.username.as_deref().unwrap_or("-"),
         user.name,
-        user.roles.join(", "),
+        listed(&user.roles, ", "),
         user.status,
         user.created_at,
         user.updated_at,

@@ -8,11 +8,12 @@ use std::time::Duration;
 
 use http::{HeaderName, Method};
 
-use self::words::{CredentialKind, OneOrMore, Prefix, TokenPlace, WrittenAuthorization};
+use self::words::{CredentialKind, Prefix, TokenPlace, WrittenAuthorization};
 use super::accounts::Domain;
 use super::headers::Headers;
 use super::reader::{FromToml, Table, Value, Wrong};
-use super::units::ByteSize;
+use super::units::{ByteSize, OneOrMore};
+use super::upstream::Upstreams;
 use super::{limits, tokens};
 use crate::authz::{AddressRule, AllowList, Auth, ClaimRule, Policy};
 use crate::endpoints::{self, Cost, Endpoint, Profile};
@@ -31,7 +32,7 @@ const DEFAULT_MAX_BODY: ByteSize = ByteSize(10 << 20);
 
 /// What a route may name.
 pub struct Named<'a> {
-    pub upstreams: &'a [Arc<Upstream>],
+    pub upstreams: &'a Upstreams,
     pub limits: &'a [RuleSpec],
     pub headers: &'a Headers,
     /// Who may ask about routes that other proxies serve.
@@ -242,12 +243,10 @@ fn read_target(
 
 fn read_upstream(section: &mut Table<'_>, named: &Named<'_>) -> Option<Arc<Upstream>> {
     let name = section.required::<String>("upstream")?;
-    let found = named
-        .upstreams
-        .iter()
-        .find(|upstream| **upstream.name() == *name);
-    if found.is_none() {
-        let known: Vec<&str> = named.upstreams.iter().map(|u| u.name().as_ref()).collect();
+    let Upstreams { good, wrong } = named.upstreams;
+    let found = good.iter().find(|upstream| **upstream.name() == *name);
+    if found.is_none() && !wrong.contains(&name) {
+        let known: Vec<&str> = good.iter().map(|u| u.name().as_ref()).collect();
         let help = match known.is_empty() {
             true => String::from("add an [[upstream]] with this name"),
             false => format!("there are: {}", known.join(", ")),

@@ -50,7 +50,7 @@ pub fn read(root: &mut Table<'_>) -> Option<ServerSection> {
     let section_read = ServerSection {
         listeners: read_listeners(&mut section),
         public_url: section.optional("public_url"),
-        trusted_proxies: section.list("trusted_proxies"),
+        trusted_proxies: read_proxies(&mut section),
         bounds: read_bounds(&mut section),
         streams_per_session: at_least_one(
             &mut section,
@@ -64,6 +64,22 @@ pub fn read(root: &mut Table<'_>) -> Option<ServerSection> {
     };
     section.finish();
     Some(section_read)
+}
+
+/// Whoever is in these networks is believed about who its clients are.
+fn read_proxies(section: &mut Table<'_>) -> Vec<IpNet> {
+    let proxies = section.list::<IpNet>("trusted_proxies");
+    if proxies.iter().any(is_everybody) {
+        section.wrong("trusted_proxies", EVERYBODY);
+    }
+    proxies
+}
+
+const EVERYBODY: &str =
+    "every client could say that it is another one: list the proxies' own networks";
+
+fn is_everybody(network: &IpNet) -> bool {
+    network.prefix_len() == 0
 }
 
 /// One entry of `https`, `http` or `balancer`: where, and whose PROXY headers are expected.
@@ -220,6 +236,9 @@ impl FromToml for Place {
         if proxy_from.as_ref().is_some_and(Vec::is_empty) {
             table.wrong("proxy_from", "no network could ever connect");
         }
+        if proxy_from.iter().flatten().any(is_everybody) {
+            table.wrong("proxy_from", EVERYBODY);
+        }
         table.finish();
         Ok(Self {
             address: address.ok_or(Wrong::Reported)?,
@@ -309,6 +328,14 @@ mod tests {
             (
                 "[server]\nbalancer = [\"127.0.0.1:1\"]",
                 "which networks may use it",
+            ),
+            (
+                "[server]\nhttps = [\"127.0.0.1:1\"]\ntrusted_proxies = [\"::/0\"]",
+                "could say that it is another",
+            ),
+            (
+                "[server]\nhttps = [{ address = \"127.0.0.1:1\", proxy_from = [\"0.0.0.0/0\"] }]",
+                "could say that it is another",
             ),
             (
                 "[server]\nhttps = [{ address = \"127.0.0.1:1\", from = [\"10.0.0.1\"] }]",

@@ -14,12 +14,29 @@ use crate::secret::Secret;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ByteSize(pub u64);
 
+/// One value, or a list of them.
+pub struct OneOrMore<T>(pub Vec<T>);
+
 /// A secret, read at once from where the file says it is.
 #[derive(Clone, Debug)]
 pub struct ConfiguredSecret {
     pub secret: Secret,
     /// Where it came from, for messages: `file /etc/…`, `environment variable X`.
     pub origin: String,
+}
+
+impl<T: FromToml> FromToml for OneOrMore<T> {
+    const EXPECTED: &'static str = T::EXPECTED;
+
+    fn from_toml(value: &Value<'_>) -> Result<Self, Wrong> {
+        match value.elements() {
+            None => T::from_toml(value).map(|one| Self(vec![one])),
+            Some(elements) if elements.is_empty() => {
+                Err(Wrong::Expected(format!("at least one: {}", T::EXPECTED)))
+            }
+            Some(elements) => Ok(Self(elements.iter().filter_map(Value::read).collect())),
+        }
+    }
 }
 
 impl FromToml for String {
@@ -45,10 +62,7 @@ impl FromToml for u16 {
     const EXPECTED: &'static str = "a whole number from 0 to 65535";
 
     fn from_toml(value: &Value<'_>) -> Result<Self, Wrong> {
-        value
-            .as_integer()
-            .and_then(|n| n.try_into().ok())
-            .ok_or_else(expected::<Self>)
+        whole_number(value)
     }
 }
 
@@ -56,10 +70,7 @@ impl FromToml for u32 {
     const EXPECTED: &'static str = "a whole number from 0 to 4294967295";
 
     fn from_toml(value: &Value<'_>) -> Result<Self, Wrong> {
-        value
-            .as_integer()
-            .and_then(|n| n.try_into().ok())
-            .ok_or_else(expected::<Self>)
+        whole_number(value)
     }
 }
 
@@ -67,10 +78,7 @@ impl FromToml for u64 {
     const EXPECTED: &'static str = "a whole number from 0";
 
     fn from_toml(value: &Value<'_>) -> Result<Self, Wrong> {
-        value
-            .as_integer()
-            .and_then(|n| n.try_into().ok())
-            .ok_or_else(expected::<Self>)
+        whole_number(value)
     }
 }
 
@@ -78,11 +86,13 @@ impl FromToml for usize {
     const EXPECTED: &'static str = "a whole number from 0";
 
     fn from_toml(value: &Value<'_>) -> Result<Self, Wrong> {
-        value
-            .as_integer()
-            .and_then(|n| n.try_into().ok())
-            .ok_or_else(expected::<Self>)
+        whole_number(value)
     }
+}
+
+fn whole_number<T: FromToml + TryFrom<i64>>(value: &Value<'_>) -> Result<T, Wrong> {
+    let number = value.as_integer().and_then(|number| number.try_into().ok());
+    number.ok_or_else(expected::<T>)
 }
 
 impl FromToml for Duration {

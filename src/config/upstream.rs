@@ -5,24 +5,39 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::reader::{FromToml, Table, Value, Wrong};
+use super::units::OneOrMore;
 use crate::clock::Clock;
 use crate::upstream::{ServerAddress, Settings, Upstream};
 
+/// What the sections say.
+#[derive(Default)]
+pub struct Upstreams {
+    pub good: Vec<Arc<Upstream>>,
+    /// The names of those that are wrong, which was reported: that they are missing is not news.
+    pub wrong: Vec<String>,
+}
+
 /// Reads every `[[upstream]]`. Servers that `previous` has too keep their health and connections.
-pub fn read(root: &mut Table<'_>, clock: &Clock, previous: &[Arc<Upstream>]) -> Vec<Arc<Upstream>> {
-    let mut upstreams: Vec<Arc<Upstream>> = Vec::new();
+pub fn read(root: &mut Table<'_>, clock: &Clock, previous: &[Arc<Upstream>]) -> Upstreams {
+    let mut upstreams = Upstreams::default();
     for mut section in root.tables("upstream") {
-        let settings = read_settings(&mut section);
-        if let Some(settings) = settings {
-            let same_name = |upstream: &&Arc<Upstream>| *upstream.name() == settings.name;
-            if upstreams.iter().any(|upstream| same_name(&upstream)) {
-                let problem = format!("there are two upstreams `{}`", settings.name);
-                section.wrong("name", problem);
+        let name = section.required::<String>("name");
+        // Every key is asked for, or it would be unknown.
+        let settings = read_settings(&mut section, name.as_deref().unwrap_or_default());
+        if let Some(name) = name {
+            let same_name = |upstream: &&Arc<Upstream>| **upstream.name() == *name;
+            if upstreams.good.iter().any(|upstream| same_name(&upstream)) {
+                section.wrong("name", format!("there are two upstreams `{name}`"));
             }
             let known = previous.iter().find(same_name).map(Arc::as_ref);
-            match Upstream::new(settings, clock.clone(), known) {
-                Ok(upstream) => upstreams.push(Arc::new(upstream)),
-                Err(error) => section.wrong("ca", with_causes(&error)),
+            let made = settings.map(|settings| Upstream::new(settings, clock.clone(), known));
+            match made {
+                Some(Ok(upstream)) => upstreams.good.push(Arc::new(upstream)),
+                Some(Err(error)) => {
+                    section.wrong("ca", with_causes(&error));
+                    upstreams.wrong.push(name);
+                }
+                None => upstreams.wrong.push(name),
             }
         }
         section.finish();
@@ -30,9 +45,8 @@ pub fn read(root: &mut Table<'_>, clock: &Clock, previous: &[Arc<Upstream>]) -> 
     upstreams
 }
 
-fn read_settings(section: &mut Table<'_>) -> Option<Settings> {
-    let name = section.required::<String>("name");
-    let servers = section.list::<ServerAddress>("servers");
+fn read_settings(section: &mut Table<'_>, name: &str) -> Option<Settings> {
+    let servers = section.required::<OneOrMore<ServerAddress>>("servers");
     let settings = Settings {
         ca: section.optional::<PathBuf>("ca"),
         connect: positive(section, "connect_timeout", Duration::from_secs(5)),
@@ -45,18 +59,14 @@ fn read_settings(section: &mut Table<'_>) -> Option<Settings> {
         failures: section.or("max_failures", 3),
         rest: positive(section, "backoff", Duration::from_secs(1)),
         max_rest: positive(section, "max_backoff", Duration::from_secs(30)),
-        name: Arc::from(name?),
-        servers,
+        name: Arc::from(name),
+        servers: servers?.0,
     };
-    if settings.servers.is_empty() {
-        let help = "add servers = [\"http://127.0.0.1:8000\"]";
-        section.wrong_with_help("servers", "the upstream has no server", help);
-        return None;
-    }
     if settings.max_outstanding == 0 {
         section.wrong("max_outstanding", "no request could ever be sent");
     }
-    Some(settings)
+    // What is wrong with a server was reported where it stands.
+    (!settings.servers.is_empty()).then_some(settings)
 }
 
 fn positive(section: &mut Table<'_>, key: &'static str, default: Duration) -> Duration {
@@ -96,7 +106,7 @@ mod tests {
     use super::super::reader;
     use super::*;
 
-    fn read_text(text: &str) -> Result<Vec<Arc<Upstream>>, String> {
+    fn read_text(text: &str) -> Result<Upstreams, String> {
         let clock = Clock::system();
         let read = |mut root: Table<'_>| {
             let upstreams = read(&mut root, &clock, &[]);
@@ -110,13 +120,14 @@ mod tests {
     fn an_upstream_needs_a_name_and_a_server() {
         let text = "[[upstream]]\nname = \"app\"\nservers = [\"http://127.0.0.1:8000\"]";
         let upstreams = read_text(text).unwrap();
-        assert_eq!(&**upstreams[0].name(), "app");
+        assert_eq!(&**upstreams.good[0].name(), "app");
         for (text, problem) in [
             (
                 "[[upstream]]\nservers = [\"http://a\"]",
                 "`name` is missing",
             ),
-            ("[[upstream]]\nname = \"app\"", "no server"),
+            ("[[upstream]]\nname = \"app\"", "`servers` is missing"),
+            ("[[upstream]]\nname = \"app\"\nservers = []", "at least one"),
             (
                 "[[upstream]]\nname = \"app\"\nservers = [\"http://a/x\"]",
                 "no path",
@@ -137,6 +148,7 @@ mod tests {
         ] {
             let found = read_text(text).err().unwrap_or_default();
             assert!(found.contains(problem), "{text}\n{found}");
+            assert!(found.ends_with(": 1 error"), "{text}\n{found}");
         }
     }
 }

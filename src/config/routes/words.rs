@@ -8,9 +8,6 @@ use crate::inbound::{CleanPath, Host};
 use crate::rejection::Shape;
 use crate::route::{EncodedSlash, HostHeader, HostPattern, PathPattern};
 
-/// One value, or a list of them.
-pub(super) struct OneOrMore<T>(pub(super) Vec<T>);
-
 /// `/app`: a beginning of a path, without the slash at its end.
 pub(super) struct Prefix(pub(super) String);
 
@@ -30,20 +27,6 @@ pub(super) enum CredentialKind {
 pub(super) enum TokenPlace {
     Subprotocol,
     Query,
-}
-
-impl<T: FromToml> FromToml for OneOrMore<T> {
-    const EXPECTED: &'static str = T::EXPECTED;
-
-    fn from_toml(value: &Value<'_>) -> Result<Self, Wrong> {
-        match value.elements() {
-            None => T::from_toml(value).map(|one| Self(vec![one])),
-            Some(elements) if elements.is_empty() => {
-                Err(Wrong::Expected(format!("at least one: {}", T::EXPECTED)))
-            }
-            Some(elements) => Ok(Self(elements.iter().filter_map(Value::read).collect())),
-        }
-    }
 }
 
 impl FromToml for PathPattern {
