@@ -211,7 +211,7 @@ impl Authenticator {
 
     /// The claims of a token that is good now and whose session lives. What was verified before
     /// costs a SHA-256, a look-up, some comparisons and an atomic load.
-    fn verify(
+    pub fn verify(
         &self,
         token: &str,
         tokens: &Tokens,

@@ -26,6 +26,8 @@ use crate::shared::InvalidRedis;
 use crate::store::OpenError;
 use crate::telemetry::{Event, LogError, Metrics, ProgramLog};
 
+pub use self::parts::push_news;
+
 use self::parts::Parts;
 use self::signals::{Order, Signals};
 

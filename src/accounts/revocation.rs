@@ -11,9 +11,11 @@ use arc_swap::ArcSwap;
 use super::session::SessionId;
 use crate::clock::{Clock, Timestamp};
 
-/// How many revocations are added one by one before they join the large map: each costs a copy of
-/// those that came since.
+/// How many revocations the first tier holds: each new one costs a copy of those.
 const RECENT: usize = 256;
+
+/// Each tier holds so many times what the one before it does.
+const GROWTH: usize = 8;
 
 /// A word that tokens are no longer good for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,11 +46,12 @@ struct Shared {
     heard: AtomicU64,
 }
 
-/// What readers see: the many, and the few since.
+/// What readers see: tiers, the first small and new, each further one larger and older. One that
+/// is full is merged into the next, so that a revocation is copied a few dozen times in its life,
+/// however many there are: with a million in one map each new one would cost a copy of thousands.
 #[derive(Clone, Debug, Default)]
 struct View {
-    settled: Arc<Lists>,
-    recent: Lists,
+    tiers: Vec<Arc<Lists>>,
 }
 
 /// Revocations with the time from which the tokens would be stale anyhow.
@@ -86,14 +89,11 @@ impl Revocations {
         issued_at: Timestamp,
     ) -> bool {
         let view = self.0.view.load();
-        let lists = [&view.recent, &*view.settled];
+        let mut tiers = view.tiers.iter();
         match session {
-            Some(session) => lists
-                .iter()
-                .any(|list| list.sessions.contains_key(&session)),
-            None => lists
-                .iter()
-                .filter_map(|list| list.subjects.get(subject))
+            Some(session) => tiers.any(|tier| tier.sessions.contains_key(&session)),
+            None => tiers
+                .filter_map(|tier| tier.subjects.get(subject))
                 // A NumericDate is a whole second: a token of the same second is revoked too.
                 .any(|(until, _)| issued_at.seconds() <= until.seconds()),
         }
@@ -103,17 +103,16 @@ impl Revocations {
     /// subject loses something, so whoever remembers the subject looks again.
     pub fn subject_until(&self, subject: &str) -> Option<Timestamp> {
         let view = self.0.view.load();
-        [&view.recent, &*view.settled]
-            .iter()
-            .filter_map(|list| list.subjects.get(subject))
+        let tiers = view.tiers.iter();
+        tiers
+            .filter_map(|tier| tier.subjects.get(subject))
             .map(|(until, _)| *until)
             .max()
     }
 
     /// Whether this is in force already.
     pub(crate) fn knows(&self, revocation: &Revocation) -> bool {
-        let view = self.0.view.load();
-        view.recent.has(revocation) || view.settled.has(revocation)
+        self.0.view.load().has(revocation)
     }
 
     /// How long ago the database was last read.
@@ -125,10 +124,7 @@ impl Revocations {
     /// How many are in force.
     pub fn len(&self) -> usize {
         let view = self.0.view.load();
-        [&view.recent, &*view.settled]
-            .iter()
-            .map(|list| list.sessions.len() + list.subjects.len())
-            .sum()
+        view.tiers.iter().map(|tier| tier.len()).sum()
     }
 
     pub fn is_empty(&self) -> bool {
@@ -142,25 +138,23 @@ impl Revocations {
 
     /// Adds revocations, each with the time from which it need not be remembered. Those that are
     /// known already change nothing.
-    pub(crate) fn add(&self, revocations: impl IntoIterator<Item = (Revocation, Timestamp)>) {
+    pub fn add(&self, revocations: impl IntoIterator<Item = (Revocation, Timestamp)>) {
         let _publishing = self
             .0
             .publishing
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         let mut view = View::clone(&self.0.view.load());
-        let mut added = false;
+        let mut news = Lists::default();
         for (revocation, expires) in revocations {
-            if !view.settled.has(&revocation) {
-                added |= view.recent.put(revocation, expires);
+            if !view.has(&revocation) {
+                news.put(revocation, expires);
             }
         }
-        if !added {
+        if news.len() == 0 {
             return;
         }
-        if view.recent.len() > RECENT {
-            view.settle(self.0.clock.now());
-        }
+        view.take_up(news, self.0.clock.now());
         self.0.view.store(Arc::new(view));
         // After the store: who reads the new generation sees the new view.
         self.0.generation.fetch_add(1, Ordering::Release);
@@ -168,14 +162,28 @@ impl Revocations {
 }
 
 impl View {
-    /// Moves the recent ones to the others and forgets what has expired.
-    fn settle(&mut self, now: Timestamp) {
-        let settled = Arc::make_mut(&mut self.settled);
-        let recent = std::mem::take(&mut self.recent);
-        settled.sessions.extend(recent.sessions);
-        settled.subjects.extend(recent.subjects);
-        settled.sessions.retain(|_, expires| *expires > now);
-        settled.subjects.retain(|_, (_, expires)| *expires > now);
+    fn has(&self, revocation: &Revocation) -> bool {
+        self.tiers.iter().any(|tier| tier.has(revocation))
+    }
+
+    /// Merges the new ones into the first tier that has room for them and for what is in the tiers
+    /// before it; forgets what has expired on the way.
+    fn take_up(&mut self, mut news: Lists, now: Timestamp) {
+        let mut room = RECENT;
+        for tier in &mut self.tiers {
+            // Readers have the tier: it is copied rather than changed.
+            let mut merged = Lists::clone(tier);
+            merged.forget(now);
+            merged.extend(news);
+            if merged.len() <= room {
+                *tier = Arc::new(merged);
+                return;
+            }
+            news = merged;
+            *tier = Arc::default();
+            room = room.saturating_mul(GROWTH);
+        }
+        self.tiers.push(Arc::new(news));
     }
 }
 
@@ -194,10 +202,9 @@ impl Lists {
         }
     }
 
-    /// Whether this said something new.
-    fn put(&mut self, revocation: Revocation, expires: Timestamp) -> bool {
+    fn put(&mut self, revocation: Revocation, expires: Timestamp) {
         if self.has(&revocation) {
-            return false;
+            return;
         }
         match revocation {
             Revocation::Session(session) => {
@@ -207,7 +214,17 @@ impl Lists {
                 self.subjects.insert(subject, (until, expires));
             }
         }
-        true
+    }
+
+    /// Adds newer ones; of a subject's two words the newer reaches further.
+    fn extend(&mut self, newer: Lists) {
+        self.sessions.extend(newer.sessions);
+        self.subjects.extend(newer.subjects);
+    }
+
+    fn forget(&mut self, now: Timestamp) {
+        self.sessions.retain(|_, expires| *expires > now);
+        self.subjects.retain(|_, (_, expires)| *expires > now);
     }
 }
 
@@ -273,6 +290,29 @@ mod tests {
             revocations.add([(Revocation::Session(session), at(9_000))]);
         }
         assert!(revocations.len() <= 2 * RECENT, "{}", revocations.len());
+    }
+
+    #[test]
+    fn the_latest_word_on_a_subject_holds_in_whichever_tier_it_is() {
+        let revocations = Revocations::new(Clock::manual(at(1_000)));
+        let word = |until: i64| {
+            let (subject, until) = (String::from("ann"), at(until));
+            (Revocation::Subject { subject, until }, at(90_000))
+        };
+        for until in (1_000..1_000 + 3 * 256).step_by(3) {
+            let others = (0..40).map(|_| (Revocation::Session(SessionId::random()), at(90_000)));
+            revocations.add(others.chain([word(until)]));
+            assert_eq!(revocations.subject_until("ann"), Some(at(until)));
+            assert!(revocations.is_revoked(None, "ann", at(until)));
+            assert!(!revocations.is_revoked(None, "ann", at(until + 1)));
+        }
+        let before = revocations.generation();
+        revocations.add([word(1_000)]);
+        assert_eq!(
+            revocations.generation(),
+            before,
+            "an earlier word is no news"
+        );
     }
 
     #[test]

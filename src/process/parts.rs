@@ -68,7 +68,7 @@ impl Parts {
         };
         tokio::spawn(services.accounts.clone().follow());
         if let Some(redis) = &redis {
-            push_news(redis, &services);
+            push_news(redis, &services.accounts, &services.control);
         }
         let managed = ManagedKeys::new(services.accounts.clone(), clock.clone());
         config.tokens = managed.adopt(config.managed.take(), config.tokens).await?;
@@ -107,14 +107,14 @@ impl Parts {
 
 /// What is revoked here is announced to the other nodes, and what they announce is read at once.
 /// Redis carries no news itself: the database has them, and is read now and then anyhow.
-fn push_news(redis: &Redis, services: &Services) {
-    let (announcing, control) = (redis.clone(), services.control.clone());
-    services.accounts.announce_by(move || {
+pub fn push_news(redis: &Redis, accounts: &Accounts, control: &Handle) {
+    let (announcing, runtime) = (redis.clone(), control.clone());
+    accounts.announce_by(move || {
         let redis = announcing.clone();
-        control.spawn(async move { redis.announce().await });
+        runtime.spawn(async move { redis.announce().await });
     });
-    let (redis, accounts) = (redis.clone(), services.accounts.clone());
-    tokio::spawn(async move {
+    let (redis, accounts) = (redis.clone(), accounts.clone());
+    control.spawn(async move {
         loop {
             redis.announced().await;
             accounts.wake();

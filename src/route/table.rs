@@ -14,8 +14,8 @@ use crate::rejection::Shape;
 #[derive(Default)]
 pub struct RouteTable {
     names: HashMap<String, Node>,
-    /// Longest suffix first.
-    below: Vec<(String, Node)>,
+    /// By what follows the star: `.example.com`.
+    below: HashMap<String, Node>,
     any: Node,
 }
 
@@ -73,7 +73,7 @@ impl RouteTable {
         methods: &Methods,
         route: &Arc<Route>,
     ) -> Result<(), Ambiguous> {
-        let below = self.below.iter_mut().map(|(_, group)| group);
+        let below = self.below.values_mut();
         for group in self.names.values_mut().chain(below).chain([&mut self.any]) {
             group.insert(path.segments(), methods, route)?;
         }
@@ -100,14 +100,12 @@ impl RouteTable {
     ) -> Found<'_> {
         let name = host.name();
         let exact = self.names.get(name);
-        let below = self
-            .below
-            .iter()
-            .filter(|(suffix, _)| name.ends_with(suffix.as_str()));
-        let groups = exact
-            .into_iter()
-            .chain(below.map(|(_, group)| group))
-            .chain([&self.any]);
+        // The longest suffix first: it begins at the first dot.
+        let suffixes = name
+            .match_indices('.')
+            .filter_map(|(dot, _)| name.get(dot..));
+        let below = suffixes.filter_map(|suffix| self.below.get(suffix));
+        let groups = exact.into_iter().chain(below).chain([&self.any]);
         for group in groups {
             if let Some(leaf) = group.find(path.clone()) {
                 return choose(leaf, method);
@@ -120,19 +118,7 @@ impl RouteTable {
         match host {
             HostPattern::Any => &mut self.any,
             HostPattern::Name(name) => self.names.entry(name.clone()).or_default(),
-            HostPattern::Below(suffix) => {
-                let at = self
-                    .below
-                    .partition_point(|(known, _)| known.len() >= suffix.len());
-                let known = self.below.iter().position(|(known, _)| known == suffix);
-                let at = known.unwrap_or_else(|| {
-                    self.below.insert(at, (suffix.clone(), Node::default()));
-                    at
-                });
-                // `at` is the place of an entry that is there.
-                #[allow(clippy::indexing_slicing)]
-                &mut self.below[at].1
-            }
+            HostPattern::Below(suffix) => self.below.entry(suffix.clone()).or_default(),
         }
     }
 }
