@@ -130,7 +130,7 @@ mod steps {
                 (req, permit)
             })
             .bench_local_values(|(req, permit)| {
-                Outbound::new(req, &permit, (route, forwarding), stamp)
+                Outbound::new(Box::new(req), &permit, (route, forwarding), stamp)
             });
     }
 

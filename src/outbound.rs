@@ -42,7 +42,8 @@ pub struct Introduction {
 
 /// A permitted request, ready for an upstream.
 pub struct Outbound {
-    pub request: upstream::Request,
+    /// Boxed, since it is handed on.
+    pub request: Box<upstream::Request>,
     /// The subprotocol that carried the caller's token, to be echoed in the answer.
     pub echo: Option<HeaderValue>,
     /// The scheme and host that the client used, to which the answer is mapped back.
@@ -76,7 +77,7 @@ impl Outbound {
     ///
     /// A rewrite that makes a path which could be read in two ways; a token that cannot be signed.
     pub fn new(
-        mut req: Inbound,
+        mut req: Box<Inbound>,
         permit: &Permit,
         (route, forwarding): (&Route, &Forwarding),
         stamp: Stamp<'_>,
@@ -97,7 +98,7 @@ impl Outbound {
             .rewrite
             .apply(req.path)
             .map_err(OutboundError::Rewrite)?;
-        let request = upstream::Request {
+        let request = Box::new(upstream::Request {
             method: req.method,
             path_and_query: path.target().clone(),
             headers,
@@ -107,7 +108,7 @@ impl Outbound {
             upgrade: req.upgrade,
             tether: None,
             first_byte: forwarding.first_byte,
-        };
+        });
         let echo = match identity.map(|identity| &identity.credential) {
             Some(Credential::Subprotocol(carrier)) => Some(HeaderValue::from_static(carrier)),
             Some(

@@ -101,11 +101,17 @@ impl Gateway {
         req: Request<ClientBody>,
         account: &mut Account,
     ) -> Result<Response<Body>, Rejection> {
-        let mut req = Inbound::parse(account.id(), peer, req, &snapshot.trusted_proxies)?;
+        // Boxed, since it is handed on from step to step.
+        let mut req = Box::new(Inbound::parse(
+            account.id(),
+            peer,
+            req,
+            &snapshot.trusted_proxies,
+        )?);
         account.parsed(&req);
         self.check_certificate(&req)?;
         if let Some(askers) = snapshot.asked_by(&req) {
-            return self.verify(snapshot, (askers, req), account).await;
+            return Box::pin(self.verify(snapshot, (askers, *req), account)).await;
         }
         let decision = self.decide(snapshot, &mut req, account).await?;
         let Decision { route, permit, .. } = decision;

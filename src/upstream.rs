@@ -159,7 +159,7 @@ impl Upstream {
     pub async fn forward(
         &self,
         pools: &Pools,
-        request: Request,
+        request: Box<Request>,
         mapping: &Mapping<'_>,
     ) -> Result<Response<Body>, UpstreamError> {
         exchange::exchange(self, pools, request, mapping).await

@@ -8,23 +8,11 @@ pub(super) fn string(out: &mut Vec<u8>, text: &[u8], most: usize) {
         Some(start) => (start, text.len() > most),
         None => (text, false),
     };
-    for chunk in text.utf8_chunks() {
-        let mut rest = chunk.valid().as_bytes();
-        while let Some(at) = rest.iter().position(|byte| !stands_for_itself(*byte)) {
-            let (plain, special) = rest.split_at(at);
-            out.extend_from_slice(plain);
-            rest = match special.split_first() {
-                Some((byte, rest)) => {
-                    escape(out, *byte);
-                    rest
-                }
-                None => special,
-            };
-        }
-        out.extend_from_slice(rest);
-        if !chunk.invalid().is_empty() {
-            out.extend_from_slice("\u{fffd}".as_bytes());
-        }
+    // Nearly everything is plain, and copied in one go.
+    if text.iter().all(|byte| stands_for_itself(*byte)) {
+        out.extend_from_slice(text);
+    } else {
+        escaped(out, text);
     }
     if cut {
         out.extend_from_slice("…".as_bytes());
@@ -32,8 +20,19 @@ pub(super) fn string(out: &mut Vec<u8>, text: &[u8], most: usize) {
     out.push(b'"');
 }
 
+fn escaped(out: &mut Vec<u8>, text: &[u8]) {
+    for chunk in text.utf8_chunks() {
+        for byte in chunk.valid().bytes() {
+            escape(out, byte);
+        }
+        if !chunk.invalid().is_empty() {
+            out.extend_from_slice("\u{fffd}".as_bytes());
+        }
+    }
+}
+
 fn stands_for_itself(byte: u8) -> bool {
-    !matches!(byte, b'"' | b'\\' | 0..=0x1f | 0x7f)
+    matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\')
 }
 
 fn escape(out: &mut Vec<u8>, byte: u8) {

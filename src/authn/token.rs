@@ -1,6 +1,7 @@
 //! What a token says: claims as they are read from one, and as we put them into one.
 
 mod dates;
+mod fields;
 mod issue;
 
 use std::sync::OnceLock;
@@ -15,6 +16,7 @@ use crate::accounts::{AccountId, SessionId};
 use crate::clock::Timestamp;
 
 use dates::{Dates, unique_members};
+use fields::Fields;
 
 /// The claim that holds attributes of the account, by name.
 pub const ATTRIBUTES: &str = "attributes";
@@ -66,7 +68,7 @@ pub struct Claims {
     all: Map<String, Value>,
     size: usize,
     /// The claims as header values, made once for all requests with this token.
-    fields: OnceLock<Vec<(Box<str>, HeaderValue)>>,
+    fields: OnceLock<Fields>,
 }
 
 impl Claims {
@@ -159,21 +161,8 @@ impl Claims {
         name: &str,
         encode: fn(&Value) -> Option<HeaderValue>,
     ) -> Option<HeaderValue> {
-        let made = |(name, value): (&String, &Value)| Some((name.as_str().into(), encode(value)?));
-        let attribute = |(name, value): (&String, &Value)| {
-            Some((format!("{ATTRIBUTES}.{name}").into(), encode(value)?))
-        };
-        let attributes = self.all.get(ATTRIBUTES).and_then(Value::as_object);
-        let attributes = || attributes.into_iter().flatten().filter_map(attribute);
-        self.fields
-            .get_or_init(|| {
-                attributes()
-                    .chain(self.all.iter().filter_map(made))
-                    .collect()
-            })
-            .iter()
-            .find(|(known, _)| **known == *name)
-            .map(|(_, value)| value.clone())
+        let fields = self.fields.get_or_init(|| Fields::new(&self.all, encode));
+        fields.get(name).cloned()
     }
 
     /// A claim that is a string.

@@ -36,6 +36,16 @@ impl ClientIp {
     }
 }
 
+impl ClientNet {
+    /// The network as one number, different for each.
+    pub(crate) fn bits(self) -> u128 {
+        match self.0 {
+            IpAddr::V4(v4) => v4.to_ipv6_mapped().to_bits(),
+            IpAddr::V6(v6) => v6.to_bits(),
+        }
+    }
+}
+
 impl fmt::Display for ClientNet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {

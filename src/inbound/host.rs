@@ -1,11 +1,13 @@
 //! The host that a request is for.
 
 use std::fmt;
+use std::sync::Arc;
 
 /// A host name or address literal, lower case, with the port when one was given.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Host {
-    text: Box<str>,
+    /// Shared, since what outlives the request is told of it.
+    text: Arc<str>,
     /// Where the name ends in `text`.
     name: usize,
 }
@@ -41,7 +43,7 @@ impl Host {
             kept.push_str(port);
         }
         Ok(Self {
-            text: kept.into_boxed_str(),
+            text: kept.into(),
             name: end,
         })
     }
@@ -68,8 +70,16 @@ impl fmt::Display for Host {
 }
 
 fn split_port(text: &str) -> Result<(&str, Option<&str>), HostError> {
-    let after_literal = text.rfind(']').map_or(0, |at| at + 1);
-    let Some(colon) = text.get(after_literal..).and_then(|rest| rest.find(':')) else {
+    let bytes = text.as_bytes();
+    let after_literal = match bytes.first() {
+        Some(b'[') => bytes
+            .iter()
+            .rposition(|b| *b == b']')
+            .map_or(0, |at| at + 1),
+        Some(_) | None => 0,
+    };
+    let rest = bytes.get(after_literal..).unwrap_or_default();
+    let Some(colon) = rest.iter().position(|b| *b == b':') else {
         return Ok((text, None));
     };
     let (name, port) = text.split_at(after_literal + colon);
@@ -84,11 +94,17 @@ fn split_port(text: &str) -> Result<(&str, Option<&str>), HostError> {
 
 fn is_name(name: &str) -> bool {
     let name = name.strip_suffix('.').unwrap_or(name);
-    let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
-    name.len() <= 253
-        && name
-            .split('.')
-            .all(|label| !label.is_empty() && label.bytes().all(allowed))
+    let mut label = 0;
+    for byte in name.bytes() {
+        label = match byte {
+            b'.' if label == 0 => return false,
+            b'.' => 0,
+            b'-' | b'_' => label + 1,
+            byte if byte.is_ascii_alphanumeric() => label + 1,
+            _other => return false,
+        };
+    }
+    label > 0 && name.len() <= 253
 }
 
 fn is_address(literal: &str) -> bool {

@@ -21,15 +21,14 @@ impl Gateway {
     pub(super) async fn answer(
         &self,
         snapshot: &Snapshot,
-        req: Inbound,
+        req: Box<Inbound>,
         route: &Route,
         permit: Permit,
     ) -> Result<Response<Body>, Rejection> {
         match &route.target {
             Target::Endpoint(endpoint) => {
                 let caller = permit.into_caller();
-                self.serve_own(snapshot, req, (route, *endpoint), caller)
-                    .await
+                Box::pin(self.serve_own(snapshot, req, (route, *endpoint), caller)).await
             }
             Target::Upstream(forwarding) => self.forward(req, (route, forwarding), &permit).await,
             // It is served by another proxy, and not by us.
@@ -75,7 +74,7 @@ impl Gateway {
     async fn serve_own(
         &self,
         snapshot: &Snapshot,
-        req: Inbound,
+        req: Box<Inbound>,
         (route, endpoint): (&Route, Endpoint),
         caller: Caller,
     ) -> Result<Response<Body>, Rejection> {
@@ -118,7 +117,7 @@ impl Gateway {
 
     async fn forward(
         &self,
-        req: Inbound,
+        req: Box<Inbound>,
         (route, forwarding): (&Route, &Forwarding),
         permit: &Permit,
     ) -> Result<Response<Body>, Rejection> {

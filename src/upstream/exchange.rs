@@ -74,19 +74,21 @@ struct Attempt<'a> {
 pub(super) async fn exchange(
     upstream: &Upstream,
     pools: &Pools,
-    request: Request,
+    request: Box<Request>,
     mapping: &Mapping<'_>,
 ) -> Result<Response<Body>, UpstreamError> {
+    let request = *request;
     if request.body.is_too_large() {
         return Err(UpstreamError::BodyTooLarge);
     }
-    let mut outgoing = Outgoing {
+    // Boxed, since it is handed on from attempt to connection.
+    let mut outgoing = Box::new(Outgoing {
         method: request.method,
         path_and_query: request.path_and_query,
         headers: request.headers,
         host: request.host,
         body: request.body,
-    };
+    });
     outgoing.prepare();
     let switch = request
         .upgrade
@@ -146,7 +148,10 @@ fn tie(response: &mut Response<Body>, mut tether: Tether) -> Result<(), TooManyS
 
 impl Attempt<'_> {
     /// Tries servers and connections until one answers or none may be tried any more.
-    async fn until_answered(&mut self, mut outgoing: Outgoing) -> Result<Answered, UpstreamError> {
+    async fn until_answered(
+        &mut self,
+        mut outgoing: Box<Outgoing>,
+    ) -> Result<Answered, UpstreamError> {
         let settings = &self.upstream.settings;
         let mut tried = Vec::new();
         let mut left = settings.retries;
@@ -185,13 +190,17 @@ impl Attempt<'_> {
                 Counts::add(&server.counts.retries);
             }
             tracing::debug!(upstream = %self.upstream.name(), error = %failed.error, "request is tried again");
-            outgoing = *again;
+            outgoing = again;
             last = Some(failed.error);
         }
     }
 
     /// Sends the request over one connection to `server`.
-    async fn once(&mut self, server: Outstanding, outgoing: Outgoing) -> Result<Answered, Failed> {
+    async fn once(
+        &mut self,
+        server: Outstanding,
+        outgoing: Box<Outgoing>,
+    ) -> Result<Answered, Failed> {
         let Attempt {
             upstream, pools, ..
         } = *self;
@@ -211,7 +220,7 @@ impl Attempt<'_> {
                 upstream.note(&server, Failure::Unreachable);
                 return Err(Failed {
                     error: UpstreamError::Connect(upstream.name().clone(), error),
-                    again: Some(Box::new(outgoing)),
+                    again: Some(outgoing),
                     fault: Fault::Server,
                 });
             }
@@ -258,7 +267,7 @@ impl Attempt<'_> {
         &mut self,
         lease: &mut Lease,
         server: &Outstanding,
-        mut outgoing: Outgoing,
+        mut outgoing: Box<Outgoing>,
     ) -> Result<(Result<Response<Incoming>, NoHead>, Option<Uploading>), Failed> {
         let wrong = |e| self.protocol(ProtocolError::Request(e));
         match lease {
@@ -418,7 +427,8 @@ fn respond(
         answered.in_flight.settle();
         Body::Empty
     } else {
-        Body::Upstream(AnswerBody::new(incoming, answered.in_flight, idle))
+        let body = AnswerBody::new(incoming, answered.in_flight, idle);
+        Body::Upstream(Box::new(body))
     };
     // A new response: version, reason phrase and extensions are of the upstream's connection.
     let mut response = Response::new(body);

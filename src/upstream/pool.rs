@@ -126,7 +126,8 @@ impl Pools {
                 None => self.open(server, versions, keeping).await,
             }
         };
-        tokio::time::timeout(keeping.connect, open)
+        // Boxed: a request that finds a connection does not carry the room to open one.
+        Box::pin(tokio::time::timeout(keeping.connect, open))
             .await
             .unwrap_or(Err(ConnectError::TimedOut))
     }

@@ -216,7 +216,9 @@ impl Bench {
     }
 
     async fn send(&self, request: Request) -> Result<Response<Body>, super::UpstreamError> {
-        self.upstream.forward(&self.pools, request, &MAPPING).await
+        self.upstream
+            .forward(&self.pools, Box::new(request), &MAPPING)
+            .await
     }
 
     /// The answer's status and text.
