@@ -28,9 +28,9 @@ impl Bench {
             },
             key_prefix: crate::accounts::KeyPrefix::default(),
         };
-        let accounts = Accounts::open(&settings, Rules::default(), Clock::system())
-            .await
-            .unwrap();
+        let opened = Accounts::open(&settings, Rules::default(), Clock::system()).await;
+        let accounts = opened.unwrap();
+        accounts.calibrate().await.unwrap().await;
         let path = folder.path().join("admin.sock");
         let socket = AdminSocket::bind(SocketSettings {
             path: path.clone(),
