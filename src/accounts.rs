@@ -52,7 +52,7 @@ pub use invitation::{
     Invitation, InvitationCode, InvitationDigest, NewInvitation, NotAnInvitation,
 };
 pub use lag::LagFigures;
-pub use login::{ChangePasswordError, CheckError, PasswordChange};
+pub use login::{Candidate, ChangePasswordError, CheckError, PasswordChange};
 pub use login_code::{GoodFor, LoginCodeDigest, NotATicket, Ticket, TicketDigest};
 pub use name::{DisplayName, LoginName, NameError, Username};
 pub use operations::OperateError;

@@ -1,4 +1,10 @@
 //! Too many wrong passwords: counted per account, per network and per pair, never turned on the victim.
+//!
+//! An account has an e-mail address and may have a username. Wrong passwords are counted for the name
+//! that was typed, and again for the account behind it, whichever name leads there. Only the first may
+//! be seen: who is told that "ann" is locked after guessing at "ann@example.com" has learned that both
+//! are names, and of one account. So an account whose allowance is used up under another name answers
+//! as one whose password is wrong.
 
 mod counters;
 mod local;
@@ -11,7 +17,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 
-use crate::accounts::LoginName;
+use crate::accounts::{AccountId, LoginName};
 use crate::clock::Clock;
 use crate::inbound::ClientNet;
 use crate::limit::{Allowance, Rate};
@@ -36,6 +42,15 @@ pub struct LockoutSettings {
     pub remember_network: Duration,
     /// How many counters are kept in this process at a time, at least.
     pub keys: usize,
+}
+
+/// Who somebody says to be.
+#[derive(Clone, Copy, Debug)]
+pub struct Claimed<'a> {
+    /// As it was typed.
+    pub login: &'a LoginName,
+    /// Whose name that is. To be looked up for every name.
+    pub account: Option<AccountId>,
 }
 
 /// Whether the device that tries logged in to this very account before.
@@ -68,8 +83,8 @@ pub struct Locked {
 #[must_use = "an attempt counts as failed unless it is told that it succeeded"]
 pub struct Attempt {
     counters: Arc<Counters>,
-    subject: Subject,
-    place: Place,
+    counted: Vec<(Subject, Place)>,
+    exhausted: Option<Locked>,
 }
 
 impl Default for LockoutSettings {
@@ -117,29 +132,33 @@ impl Lockout {
     /// through. A refused attempt counts nowhere.
     ///
     /// A known device has an allowance of its own, and nobody else's failures touch it. Any other
-    /// is counted for its network, for the pair of account and network, and for the account;
-    /// but not for the account when somebody logged in to it from this network before.
+    /// is counted for its network, for the pair of name and network, and for the name; then for the
+    /// pair of account and network, and for the account. From a network from which somebody logged in
+    /// before, the name and the account are not counted.
     ///
-    /// With Redis this waits at most the response time-out for each of two scripts.
+    /// With Redis this waits at most the response time-out for each of three scripts.
     ///
     /// # Errors
-    /// When one of these allowances is used up.
+    /// When an allowance of the device, the network or the name is used up. The account's is used up
+    /// in silence: see [`Attempt::exhausted`].
     pub async fn reserve(
         &self,
-        login: &LoginName,
+        claimed: Claimed<'_>,
         client: ClientNet,
         device: KnownDevice<'_>,
     ) -> Result<Attempt, Locked> {
         let counters = self.0.counters.load_full();
-        let subject = Subject::of(login, client, device);
-        match counters.reserve(subject).await {
-            Ok(place) => Ok(Attempt {
-                counters,
-                subject,
-                place,
-            }),
-            Err(retry_after) => Err(Locked { retry_after }),
+        let mut attempt = Attempt {
+            counted: Vec::with_capacity(2),
+            exhausted: None,
+            counters,
+        };
+        let (open, hidden) = Subject::of(claimed, client, device);
+        attempt.count(open).await?;
+        if let Some(hidden) = hidden {
+            attempt.exhausted = attempt.count(hidden).await.err();
         }
+        Ok(attempt)
     }
 
     /// Where the counters live now; for `/readyz`.
@@ -149,11 +168,27 @@ impl Lockout {
 }
 
 impl Attempt {
+    async fn count(&mut self, subject: Subject) -> Result<(), Locked> {
+        let reserved = self.counters.reserve(subject).await;
+        let place = reserved.map_err(|retry_after| Locked { retry_after })?;
+        self.counted.push((subject, place));
+        Ok(())
+    }
+
+    /// The account's allowance is used up, under whatever names: the password is not to be looked at.
+    /// The answer is that of a wrong password, after the same work, since another one would tell
+    /// that somebody has this name.
+    pub fn exhausted(&self) -> Option<Locked> {
+        self.exhausted
+    }
+
     /// The password was right: gives the attempt back, forgets the failures of this device or
     /// pair, and remembers the network. Failures counted for the account and the network stay:
     /// otherwise whoever has one account could go on guessing at others.
     pub async fn succeeded(self) {
-        self.counters.succeeded(self.subject, self.place).await;
+        for (subject, place) in self.counted {
+            self.counters.succeeded(subject, place).await;
+        }
     }
 
     /// The password was wrong, or nobody has this name: the attempt stays counted.
@@ -162,7 +197,9 @@ impl Attempt {
     /// Nobody looked at the password (too busy, or the accounts were away): gives the attempt
     /// back, so that our own failures lock nobody out.
     pub async fn withdrawn(self) {
-        self.counters.give_back(self.subject, self.place).await;
+        for (subject, place) in self.counted {
+            self.counters.give_back(subject, place).await;
+        }
     }
 }
 

@@ -17,6 +17,11 @@ pub enum CheckError {
     Store(#[from] StoreError),
 }
 
+/// Whose name was typed: an account's, or nobody's. The same for both until the password is looked
+/// at.
+#[derive(Debug)]
+pub struct Candidate(Option<(Account, PasswordHash)>);
+
 /// A change of password by its owner.
 #[derive(Clone, Debug)]
 pub struct PasswordChange {
@@ -42,15 +47,20 @@ pub enum ChangePasswordError {
 }
 
 impl Accounts {
-    /// The active account with this name and password. `None` for an unknown name, a wrong
+    /// Whoever has this login name.
+    pub async fn look_up(&self, name: &LoginName) -> Result<Candidate, StoreError> {
+        self.store().account_by_login(name).await.map(Candidate)
+    }
+
+    /// The candidate, if it is an active account with this password. `None` for nobody, a wrong
     /// password and an account that is not active: after exactly one hash, and after the same time
     /// whatever scheme the account's password is hashed by.
     pub async fn check_password(
         &self,
-        name: &LoginName,
+        candidate: Candidate,
         password: &PlainPassword,
     ) -> Result<Option<Account>, CheckError> {
-        let found = self.store().account_by_login(name).await?;
+        let Candidate(found) = candidate;
         let checked = match &found {
             Some((account, hash)) => self.check(account, hash, password).await?,
             None => self.hasher().verify_nobody(password).await?,
@@ -127,6 +137,17 @@ impl Accounts {
         if let Err(error) = self.store().commit(rehash).await {
             tracing::warn!(%error, "a password hash could not be renewed");
         }
+    }
+}
+
+impl Candidate {
+    /// For an attempt that is to fail whatever the password is.
+    pub fn nobody() -> Self {
+        Self(None)
+    }
+
+    pub fn account(&self) -> Option<AccountId> {
+        self.0.as_ref().map(|(account, _)| account.id)
     }
 }
 

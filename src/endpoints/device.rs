@@ -6,8 +6,7 @@ use std::time::Duration;
 use http::{HeaderValue, header};
 
 use super::{EndpointContext, EndpointRequest};
-use crate::accounts::{Account, AccountId, LoginName};
-use crate::authn::Claims;
+use crate::accounts::{Account, AccountId};
 use crate::clock::Timestamp;
 use crate::inbound::cookie;
 use crate::lockout::KnownDevice;
@@ -27,15 +26,17 @@ pub(super) enum Device {
 }
 
 impl Device {
-    /// The device behind a login attempt. What it shows admits to nothing, so that stale cookies
+    /// The device behind an attempt on the account `tried`. What it shows admits to nothing, so that stale cookies
     /// and tokens, which clients send along when they log in again, are no errors.
     pub async fn of(
         context: &EndpointContext,
         request: &EndpointRequest,
-        name: &LoginName,
+        tried: Option<AccountId>,
         refresh: Option<&str>,
     ) -> Device {
-        if let Some(session) = live_session(context, request, name) {
+        if let Some((owner, session)) = live_session(context, request)
+            && Some(owner) == tried
+        {
             return Device::Known(session);
         }
         let shown = match (remembered(context, request), refresh) {
@@ -43,12 +44,9 @@ impl Device {
             (None, Some(token)) => recognised(context, token).await,
             (None, None) => None,
         };
-        let Some((owner, id)) = shown else {
-            return Device::Unknown;
-        };
-        match context.accounts.find_by_login(name).await {
-            Ok(Some(account)) if account.id == owner => Device::Known(id),
-            Ok(_) | Err(_) => Device::Unknown,
+        match shown {
+            Some((owner, id)) if Some(owner) == tried => Device::Known(id),
+            Some(_) | None => Device::Unknown,
         }
     }
 
@@ -123,12 +121,11 @@ async fn recognised(context: &EndpointContext, token: &str) -> Option<(AccountId
     Some((account, account.to_string()))
 }
 
-/// The session of a bearer token that is still good, if it is of this very account.
+/// The session of a bearer token that is still good, and its account.
 fn live_session(
     context: &EndpointContext,
     request: &EndpointRequest,
-    name: &LoginName,
-) -> Option<String> {
+) -> Option<(AccountId, String)> {
     let field = request.headers.get(header::AUTHORIZATION)?.to_str().ok()?;
     let (scheme, token) = field.split_once(' ')?;
     if !scheme.eq_ignore_ascii_case("bearer") {
@@ -143,16 +140,7 @@ fn live_session(
     let issued_at = claims.issued_at()?;
     let revocations = context.accounts.revocations();
     let live = !revocations.is_revoked(Some(session), claims.subject(), issued_at);
-    (live && is_of(&claims, name)).then(|| session.to_string())
-}
-
-fn is_of(claims: &Claims, name: &LoginName) -> bool {
-    let names = ["email", "username"]
-        .into_iter()
-        .filter_map(|claim| claims.text(claim));
-    names
-        .filter_map(|text| LoginName::parse(text).ok())
-        .any(|own| own == *name)
+    live.then_some((claims.account()?, session.to_string()))
 }
 
 #[cfg(test)]

@@ -3,10 +3,11 @@
 use super::device::Device;
 use super::{EndpointContext, EndpointError, EndpointRequest};
 use crate::accounts::{
-    Account, ChangePasswordError, LoginName, PasswordChange, PlainPassword, Refusal, Status,
+    Account, Candidate, ChangePasswordError, LoginName, PasswordChange, PlainPassword, Refusal,
+    Status,
 };
 use crate::limit::LimitKeys;
-use crate::lockout::Attempt;
+use crate::lockout::{Attempt, Claimed};
 use crate::rejection::Rejection;
 
 /// What somebody shows to log in.
@@ -19,13 +20,13 @@ pub(super) struct Credentials {
 
 /// The account with this name and password.
 ///
-/// Cheap before dear: limits on the name, then the lockout, which reserves the attempt before the
-/// hash so that parallel guesses cannot slip through, then the hash.
+/// Cheap before dear: limits on the name, then whose name it is, then the lockout, which reserves the
+/// attempt before the hash so that parallel guesses cannot slip through, then the hash.
 ///
 /// # Errors
 ///
-/// [`EndpointError::LoginFailed`] for an unknown name, a wrong password and an account that is not
-/// active, after the same work.
+/// [`EndpointError::LoginFailed`] for an unknown name, a wrong password, an account that is not
+/// active, and one that is locked because of another of its names: after the same work.
 pub(super) async fn prove(
     context: &EndpointContext,
     request: &EndpointRequest,
@@ -36,15 +37,26 @@ pub(super) async fn prove(
         password,
         refresh,
     } = shown;
-    let attempt = attempt(context, request, name, refresh.as_deref()).await?;
-    match context.accounts.check_password(name, password).await {
+    admit(context, request, name).await?;
+    let candidate = context.accounts.look_up(name).await?;
+    let claimed = Claimed {
+        login: name,
+        account: candidate.account(),
+    };
+    let attempt = attempt(context, request, claimed, refresh.as_deref()).await?;
+    let (candidate, why) = match attempt.exhausted() {
+        None => (candidate, Refusal::Credentials),
+        Some(_) => (Candidate::nobody(), Refusal::LockedOut),
+    };
+    match context.accounts.check_password(candidate, password).await {
         Ok(Some(account)) => {
             attempt.succeeded().await;
             Ok(account)
         }
         Ok(None) => {
             attempt.failed();
-            refused(context, request, name, Refusal::Credentials).await;
+            let audit = context.accounts.audit();
+            audit.refused(why, claimed.account, &request.origin());
             Err(EndpointError::LoginFailed.into())
         }
         Err(error) => {
@@ -64,7 +76,17 @@ pub(super) async fn change_password(
     change: PasswordChange,
 ) -> Result<(), Rejection> {
     let name = LoginName::from(&account.email);
-    let attempt = attempt(context, request, &name, None).await?;
+    admit(context, request, &name).await?;
+    let claimed = Claimed {
+        login: &name,
+        account: Some(account.id),
+    };
+    let attempt = attempt(context, request, claimed, None).await?;
+    if let Some(locked) = attempt.exhausted() {
+        // whoever asks is known to have this account
+        attempt.withdrawn().await;
+        return Err(locked.into());
+    }
     match context
         .accounts
         .change_password(change, &request.origin())
@@ -135,48 +157,34 @@ pub(super) async fn end(
     Ok(())
 }
 
-/// Counts an attempt on a login name, or refuses it before anything dear is done.
-async fn attempt(
+/// Charges the limits on a login name.
+async fn admit(
     context: &EndpointContext,
     request: &EndpointRequest,
     name: &LoginName,
-    refresh: Option<&str>,
-) -> Result<Attempt, Rejection> {
-    let client = request.client.network();
+) -> Result<(), Rejection> {
     let keys = LimitKeys::Login {
-        client,
+        client: request.client.network(),
         route: &request.route,
         login: name,
     };
-    let _standing = context
-        .limits
-        .admit(&context.rules, &request.limits, &keys)
-        .await?;
-
-    let device = Device::of(context, request, name, refresh).await;
-    match context
-        .lockout
-        .reserve(name, client, device.as_known())
-        .await
-    {
-        Ok(attempt) => Ok(attempt),
-        Err(locked) => {
-            refused(context, request, name, Refusal::LockedOut).await;
-            Err(locked.into())
-        }
-    }
+    let rules = &context.rules;
+    let _standing = context.limits.admit(rules, &request.limits, &keys).await?;
+    Ok(())
 }
 
-/// Logs a refused attempt, with the account when the name is one's.
-async fn refused(
+/// Counts an attempt, or refuses it before anything dear is done.
+async fn attempt(
     context: &EndpointContext,
     request: &EndpointRequest,
-    name: &LoginName,
-    why: Refusal,
-) {
-    let account = context.accounts.find_by_login(name).await.ok().flatten();
-    context
-        .accounts
-        .audit()
-        .refused(why, account.map(|a| a.id), &request.origin());
+    claimed: Claimed<'_>,
+    refresh: Option<&str>,
+) -> Result<Attempt, Rejection> {
+    let device = Device::of(context, request, claimed.account, refresh).await;
+    let client = request.client.network();
+    let reserved = context.lockout.reserve(claimed, client, device.as_known());
+    Ok(reserved.await.inspect_err(|_| {
+        let audit = context.accounts.audit();
+        audit.refused(Refusal::LockedOut, claimed.account, &request.origin());
+    })?)
 }

@@ -35,6 +35,7 @@ impl LocalCounters {
                 .take(device.counter(), self.buckets.device)
                 .map(|()| Counted::KnownNetwork),
             Subject::Stranger(stranger) => self.reserve_stranger(stranger),
+            Subject::Holder(stranger) => self.reserve_login(stranger),
         }
     }
 
@@ -42,7 +43,7 @@ impl LocalCounters {
         self.give_back(subject, counted);
         match subject {
             Subject::Device(device) => self.forget(device.counter()),
-            Subject::Stranger(stranger) => {
+            Subject::Stranger(stranger) | Subject::Holder(stranger) => {
                 self.forget(stranger.pair());
                 self.remember(stranger.known_network());
             }
@@ -51,10 +52,13 @@ impl LocalCounters {
 
     pub(super) fn give_back(&self, subject: Subject, counted: Counted) {
         let buckets = &self.buckets;
-        match (subject, counted) {
-            (Subject::Device(device), _) => self.put_back(device.counter(), buckets.device),
-            (Subject::Stranger(stranger), counted) => {
+        match subject {
+            Subject::Device(device) => self.put_back(device.counter(), buckets.device),
+            Subject::Stranger(stranger) => {
                 self.put_back(stranger.network(), buckets.network);
+                self.give_back(Subject::Holder(stranger), counted);
+            }
+            Subject::Holder(stranger) => {
                 self.put_back(stranger.pair(), buckets.pair);
                 match counted {
                     Counted::Account => self.put_back(stranger.account(), buckets.account),
@@ -65,16 +69,20 @@ impl LocalCounters {
     }
 
     fn reserve_stranger(&self, stranger: Stranger) -> Result<Counted, Duration> {
+        let network = self.buckets.network;
+        self.take(stranger.network(), network)?;
+        let reserved = self.reserve_login(stranger);
+        reserved.inspect_err(|_| self.put_back(stranger.network(), network))
+    }
+
+    fn reserve_login(&self, stranger: Stranger) -> Result<Counted, Duration> {
         let buckets = &self.buckets;
-        self.take(stranger.network(), buckets.network)?;
-        let taken = self.take(stranger.pair(), buckets.pair);
-        taken.inspect_err(|_| self.put_back(stranger.network(), buckets.network))?;
+        self.take(stranger.pair(), buckets.pair)?;
         if self.remembers(stranger.known_network()) {
             return Ok(Counted::KnownNetwork);
         }
         let taken = self.take(stranger.account(), buckets.account);
-        taken
-            .inspect_err(|_| self.give_back(Subject::Stranger(stranger), Counted::KnownNetwork))?;
+        taken.inspect_err(|_| self.put_back(stranger.pair(), buckets.pair))?;
         Ok(Counted::Account)
     }
 

@@ -33,6 +33,7 @@ impl SharedCounters {
         match subject {
             Subject::Device(device) => self.reserve_device(device).await,
             Subject::Stranger(stranger) => self.reserve_stranger(stranger).await,
+            Subject::Holder(stranger) => self.reserve_login(stranger).await,
         }
     }
 
@@ -41,7 +42,7 @@ impl SharedCounters {
         let mut call = SETTLE.prepare_invoke();
         match subject {
             Subject::Device(device) => call.key(self.place(device.counter())),
-            Subject::Stranger(stranger) => call
+            Subject::Stranger(stranger) | Subject::Holder(stranger) => call
                 .key(self.place(stranger.pair()))
                 .key(self.place(stranger.known_network()))
                 .arg(millis(self.buckets.remember_network)),
@@ -51,16 +52,20 @@ impl SharedCounters {
 
     pub(super) async fn give_back(&self, subject: Subject, counted: Counted) -> Result<(), Away> {
         let buckets = &self.buckets;
-        match (subject, counted) {
-            (Subject::Device(device), _) => self.put_back(device.counter(), buckets.device).await,
-            (Subject::Stranger(stranger), counted) => {
-                self.put_back(stranger.network(), buckets.network).await?;
-                self.put_back(stranger.pair(), buckets.pair).await?;
-                match counted {
-                    Counted::Account => self.put_back(stranger.account(), buckets.account).await,
-                    Counted::KnownNetwork => Ok(()),
-                }
+        let stranger = match subject {
+            Subject::Device(device) => {
+                return self.put_back(device.counter(), buckets.device).await;
             }
+            Subject::Stranger(stranger) => {
+                self.put_back(stranger.network(), buckets.network).await?;
+                stranger
+            }
+            Subject::Holder(stranger) => stranger,
+        };
+        self.put_back(stranger.pair(), buckets.pair).await?;
+        match counted {
+            Counted::Account => self.put_back(stranger.account(), buckets.account).await,
+            Counted::KnownNetwork => Ok(()),
         }
     }
 
@@ -78,11 +83,20 @@ impl SharedCounters {
         &self,
         stranger: Stranger,
     ) -> Result<Result<Counted, Duration>, Away> {
-        let (network, buckets) = (self.place(stranger.network()), &self.buckets);
-        let taken = self.redis.take(&network, buckets.network, 1).await?;
+        let (network, bucket) = (self.place(stranger.network()), self.buckets.network);
+        let taken = self.redis.take(&network, bucket, 1).await?;
         if taken.taken == 0 {
             return Ok(Err(taken.wait));
         }
+        let reserved = self.reserve_login(stranger).await?;
+        if reserved.is_err() {
+            self.redis.give_back(&network, bucket).await?;
+        }
+        Ok(reserved)
+    }
+
+    async fn reserve_login(&self, stranger: Stranger) -> Result<Result<Counted, Duration>, Away> {
+        let buckets = &self.buckets;
         let mut call = RESERVE.prepare_invoke();
         call.key(self.place(stranger.pair()))
             .key(self.place(stranger.account()))
@@ -93,7 +107,6 @@ impl SharedCounters {
             .arg(buckets.account.burst);
         let (wait, account) = self.redis.invoke::<(u64, u32)>(&call).await?;
         if wait > 0 {
-            self.redis.give_back(&network, buckets.network).await?;
             return Ok(Err(Duration::from_micros(wait)));
         }
         Ok(Ok(match account {

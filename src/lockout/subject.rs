@@ -1,7 +1,6 @@
 //! Who tries to log in, as the counters know them: by digests, so that they hold no names.
 
-use super::KnownDevice;
-use crate::accounts::LoginName;
+use super::{Claimed, KnownDevice};
 use crate::inbound::ClientNet;
 use crate::shared::Digest;
 
@@ -10,7 +9,10 @@ use crate::shared::Digest;
 pub(super) enum Subject {
     /// A device that logged in to this account before.
     Device(Device),
+    /// Anybody else, under the name that was typed.
     Stranger(Stranger),
+    /// The same once more, as the account that the name leads to. The network has been counted.
+    Holder(Stranger),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +23,7 @@ pub(super) struct Device {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Stranger {
+    /// Of the name, or of the account.
     pub login: Digest,
     pub network: Digest,
 }
@@ -51,17 +54,32 @@ pub(super) enum Counter {
 }
 
 impl Subject {
-    pub(super) fn of(login: &LoginName, client: ClientNet, device: KnownDevice<'_>) -> Self {
-        let login = Digest::of(&[b"login", login.key().as_bytes()]);
+    /// What is counted for all to see, and what is counted in silence. A name that nobody has is
+    /// counted like any other: as the account of that name.
+    pub(super) fn of(
+        claimed: Claimed<'_>,
+        client: ClientNet,
+        device: KnownDevice<'_>,
+    ) -> (Self, Option<Self>) {
+        let login = claimed.login.key().as_bytes();
+        let holder = match claimed.account {
+            Some(account) => Digest::of(&[b"account", account.to_string().as_bytes()]),
+            None => Digest::of(&[b"nobody", login]),
+        };
         match device {
-            KnownDevice::Yes(id) => Subject::Device(Device {
-                login,
-                device: Digest::of(&[b"device", id.as_bytes()]),
-            }),
-            KnownDevice::No => Subject::Stranger(Stranger {
-                login,
-                network: Digest::of(&[b"network", client.to_string().as_bytes()]),
-            }),
+            // Whose device it is has been proved: there is nothing to hide.
+            KnownDevice::Yes(id) => {
+                let device = Digest::of(&[b"device", id.as_bytes()]);
+                let login = holder;
+                (Subject::Device(Device { login, device }), None)
+            }
+            KnownDevice::No => {
+                let network = Digest::of(&[b"network", client.to_string().as_bytes()]);
+                let as_login = |login| Stranger { login, network };
+                let login = Digest::of(&[b"login", login]);
+                let hidden = Subject::Holder(as_login(holder));
+                (Subject::Stranger(as_login(login)), Some(hidden))
+            }
         }
     }
 }

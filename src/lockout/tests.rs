@@ -39,7 +39,19 @@ async fn reserve(
     address: &str,
     device: KnownDevice<'_>,
 ) -> Result<Attempt, Locked> {
-    lockout.reserve(&name(login), net(address), device).await
+    try_as(lockout, (login, None), address, device).await
+}
+
+/// An attempt under a name that leads to this account.
+async fn try_as(
+    lockout: &Lockout,
+    (login, account): (&str, Option<AccountId>),
+    address: &str,
+    device: KnownDevice<'_>,
+) -> Result<Attempt, Locked> {
+    let login = &name(login);
+    let claimed = Claimed { login, account };
+    lockout.reserve(claimed, net(address), device).await
 }
 
 /// Fails to log in so often; how many of the attempts were let as far as the hash.
@@ -114,6 +126,65 @@ async fn a_known_device_has_an_allowance_too() {
         assert!(attempt.await.is_err());
         let attempt = reserve(&one, "ann", "192.0.2.1", KnownDevice::Yes("d2"));
         attempt.await.unwrap().succeeded().await;
+    })
+    .await;
+}
+
+/// How the attempts go: `Some(true)` for one whose password is looked at, `Some(false)` for one that
+/// only seems to be, `None` for one that is refused.
+async fn course(
+    lockout: &Lockout,
+    who: (&str, Option<AccountId>),
+    from: &str,
+) -> [Option<bool>; 4] {
+    let mut course = [None; 4];
+    for step in &mut course {
+        if let Ok(attempt) = try_as(lockout, who, from, KnownDevice::No).await {
+            *step = Some(attempt.exhausted().is_none());
+            attempt.failed();
+        }
+    }
+    course
+}
+
+#[tokio::test]
+async fn the_names_of_one_account_share_its_counters_and_nobody_sees_it() {
+    on_both(async |one, two| {
+        let ann = Some(AccountId::random());
+        let (username, email) = (("ann", ann), ("ann@example.com", ann));
+        let all = [Some(true), Some(true), Some(true), None];
+        assert_eq!(course(&one, username, "192.0.2.1").await, all);
+        let vain = [Some(false), Some(false), Some(false), None];
+        assert_eq!(course(&two, email, "192.0.2.1").await, vain);
+        // six of the account's ten have been looked at, of each name three or six
+        for network in ["192.0.2.2", "192.0.2.3"] {
+            course(&one, email, network).await;
+        }
+        let rest = course(&two, username, "192.0.2.4").await;
+        assert_eq!(rest, [Some(true), Some(false), Some(false), None]);
+        for unknown in [("bob", None), ("bob@example.com", None)] {
+            assert_eq!(course(&one, unknown, "192.0.2.9").await, all);
+        }
+        // in vain is not counted for the account: its device has an allowance of its own
+        let device = try_as(&one, email, "192.0.2.1", KnownDevice::Yes("d1")).await;
+        assert_eq!(device.unwrap().exhausted(), None);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_success_under_one_name_forgives_the_other() {
+    on_both(async |one, two| {
+        let ann = Some(AccountId::random());
+        let (username, email) = (("ann", ann), ("ann@example.com", ann));
+        for _ in 0..2 {
+            let attempt = try_as(&one, username, "192.0.2.1", KnownDevice::No).await;
+            attempt.unwrap().failed();
+        }
+        let attempt = try_as(&two, email, "192.0.2.1", KnownDevice::No).await;
+        attempt.unwrap().succeeded().await;
+        let all = [Some(true), Some(true), Some(true), None];
+        assert_eq!(course(&one, email, "192.0.2.1").await, all);
     })
     .await;
 }

@@ -63,6 +63,52 @@ async fn an_unknown_name_is_locked_like_a_known_one() {
     assert_eq!(courses[0], courses[1]);
 }
 
+/// Logs in as RAG Modulo's clients do: by the username or the e-mail address.
+async fn enter(client: &Client, name: &str, password: &str) -> Answer {
+    let body = json!({ "username": name, "password": password });
+    client.post("/api/auth/login").json(body).send().await
+}
+
+#[tokio::test]
+async fn guesses_under_both_names_of_an_account_are_added_up_and_nothing_tells_that_they_are_one() {
+    let gateway = strict().await;
+    let home = gateway.https().from("127.0.0.9");
+    let ann = json!({ "username": "ann", "email": "ann@example.com", "password": PASSWORD });
+    let registered = home.post("/api/auth/register").json(ann).send().await;
+    registered.expect(201);
+    enter(&home, "ann", PASSWORD).await.expect(200);
+
+    let mut courses = Vec::new();
+    for (from, names) in [
+        ("127.0.0.66", ["ann", "ann@example.com"]),
+        ("127.0.0.67", ["bob", "bob@example.com"]),
+    ] {
+        let client = gateway.https().from(from);
+        let mut course = Vec::new();
+        for name in names {
+            for _ in 0..3 {
+                let answer = enter(&client, name, "wrong").await.expect(401);
+                course.push(answer.text());
+            }
+            let locked = enter(&client, name, "wrong").await.expect(429);
+            course.push(locked.json()["detail"].to_string());
+        }
+        courses.push(course);
+    }
+    assert_eq!(courses[0], courses[1]);
+
+    // Three guesses under one name, and the right password under the other does not help.
+    let client = gateway.https().from("127.0.0.68");
+    for _ in 0..3 {
+        enter(&client, "ann", "wrong").await;
+    }
+    let vain = enter(&client, "ann@example.com", PASSWORD)
+        .await
+        .expect(401);
+    assert_eq!(vain.text(), courses[0][0]);
+    enter(&home, "ann@example.com", PASSWORD).await.expect(200);
+}
+
 #[tokio::test]
 async fn one_network_cannot_guess_at_many_names() {
     let gateway = strict().await;
