@@ -2,6 +2,7 @@
 
 pub mod accounts;
 pub mod api_keys;
+pub mod at_start;
 pub mod database;
 pub mod diagnostic;
 pub mod headers;
@@ -37,9 +38,10 @@ use crate::route::RouteTable;
 use crate::shared::RedisSettings;
 use crate::upstream::Upstream;
 
+pub use at_start::AtStart;
 pub use diagnostic::{Diagnostic, Diagnostics};
 pub use operator::OperatorConfig;
-pub use reader::{FromToml, Table, Value, Wrong};
+pub use reader::{FromToml, Table, Value, Wrong, WrongNames};
 
 /// A configuration that can be believed: every name in it is a thing, every file in it was read.
 pub struct Config {
@@ -63,6 +65,8 @@ pub struct Config {
     pub routes: RouteTable,
     /// Other proxies that may ask what we would decide.
     pub askers: Option<Askers>,
+    /// What a reload of this file does not take over.
+    pub at_start: AtStart,
 }
 
 /// Why there is no configuration.
@@ -115,7 +119,7 @@ impl Config {
             tokens.cookies = accounts.cookies.clone();
         }
         let redis = redis::read(&mut root);
-        let limits = limits::read(&mut root);
+        let (limits, wrong_limits) = limits::read(&mut root);
         let lockout = lockout::read(&mut root);
         let upstreams = upstream::read(&mut root, clock, previous);
         let trusted = server.as_ref().map_or(&[][..], |s| &s.trusted_proxies);
@@ -124,6 +128,7 @@ impl Config {
         let named = routes::Named {
             upstreams: &upstreams,
             limits: &limits,
+            wrong_limits: &wrong_limits,
             headers: &headers,
             askers: askers.as_ref(),
         };
@@ -138,6 +143,7 @@ impl Config {
             Some(url) => LoginHosts::new(url.host().clone(), &routes),
             None => LoginHosts::default(),
         };
+        let at_start = root.at_start();
         root.finish();
         Some(Self {
             development,
@@ -156,6 +162,7 @@ impl Config {
             upstreams: upstreams.good,
             routes,
             askers,
+            at_start,
         })
     }
 }

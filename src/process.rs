@@ -197,15 +197,25 @@ impl Process {
         let adopted = match loaded {
             Ok(config) => {
                 warn_of_development(&config);
-                parts.adopt(config).await.map_err(ProcessError::from)
+                let waiting = config.at_start.changed_since(&parts.at_start);
+                let adopted = parts.adopt(config).await.map_err(ProcessError::from);
+                adopted.map(|()| waiting)
             }
             Err(error) => Err(error.into()),
         };
         match adopted {
-            Ok(()) => {
+            Ok(waiting) if waiting.is_empty() => {
                 self.metrics.count(Event::ReloadSucceeded);
                 tracing::info!("the configuration was read again");
                 systemd::status("serving");
+            }
+            Ok(waiting) => {
+                self.metrics.count(Event::ReloadSucceeded);
+                tracing::warn!(
+                    keys = waiting.join(", "),
+                    "the configuration was read again; these keys have changed and wait for a restart"
+                );
+                systemd::status("serving; some changes wait for a restart, see the log");
             }
             Err(error) => {
                 self.metrics.count(Event::ReloadFailed);

@@ -41,6 +41,7 @@ pub fn read(root: &mut Table<'_>) -> ApiKeysSection {
     if read.rules.longest < Duration::from_secs(60) {
         section.wrong("max_lifetime", "a key must live for a minute at least");
     }
+    section.count_at_start(&["prefix"]);
     section.finish();
     read
 }

@@ -44,6 +44,7 @@ enum Protection {
 /// Reads the keys of `[accounts]` that concern the database.
 pub fn read(accounts: &mut Table<'_>) -> Database {
     let name = accounts.or("database", default());
+    accounts.count_at_start(&["database"]);
     let section = PostgresSection::read(accounts.table("postgres"));
     section.database(name)
 }
@@ -84,6 +85,7 @@ impl PostgresSection {
         if section.protection == Some(Protection::Disable) && section.authority.is_some() {
             table.wrong("ca", "nothing is verified with `sslmode = \"disable\"`");
         }
+        table.count_at_start_but(&[]);
         table.finish();
         section
     }

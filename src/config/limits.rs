@@ -3,7 +3,7 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use super::reader::{FromToml, Table, Value, Wrong};
+use super::reader::{FromToml, Table, Value, Wrong, WrongNames};
 use crate::limit::{
     Allowance, Counts, KeyedOn, Precision, Rate, RuleId, RuleName, RuleSpec, Scope,
 };
@@ -36,14 +36,23 @@ enum Part {
 struct Parts(Vec<Part>);
 
 /// Reads every `[[limit]]`. A rule with the name of a default one takes its place.
-pub fn read(root: &mut Table<'_>) -> Vec<RuleSpec> {
+pub fn read(root: &mut Table<'_>) -> (Vec<RuleSpec>, WrongNames) {
     let mut rules: Vec<RuleSpec> = Vec::new();
-    for mut section in root.tables("limit") {
-        if let Some(rule) = read_rule(&mut section) {
-            if rules.iter().any(|other| other.name == rule.name) {
-                section.wrong("name", "two limits have this name");
+    let mut wrong = WrongNames::default();
+    let sections = root.tables("limit");
+    if root.is_misread("limit") {
+        wrong.add(None);
+    }
+    for mut section in sections {
+        let name = section.required::<RuleName>("name");
+        match read_rule(&mut section, name.clone()) {
+            Some(rule) => {
+                if rules.iter().any(|other| other.name == rule.name) {
+                    section.wrong("name", "two limits have this name");
+                }
+                rules.push(rule);
             }
-            rules.push(rule);
+            None => wrong.add(name.map(|name| name.as_str().to_owned())),
         }
         section.finish();
     }
@@ -52,7 +61,7 @@ pub fn read(root: &mut Table<'_>) -> Vec<RuleSpec> {
             rules.push(default);
         }
     }
-    rules
+    (rules, wrong)
 }
 
 /// The place of the rule with this name.
@@ -104,8 +113,7 @@ fn client_rule(name: &str, rate: Rate) -> Option<RuleSpec> {
     })
 }
 
-fn read_rule(section: &mut Table<'_>) -> Option<RuleSpec> {
-    let name = section.required::<RuleName>("name");
+fn read_rule(section: &mut Table<'_>, name: Option<RuleName>) -> Option<RuleSpec> {
     let keyed_on = section
         .required::<Parts>("key")
         .map(|parts| parts.keyed_on());
@@ -267,7 +275,7 @@ mod tests {
 
     fn read_text(text: &str) -> Result<Vec<RuleSpec>, String> {
         let rules = reader::read(Path::new("p.toml"), text, |mut root| {
-            let rules = read(&mut root);
+            let (rules, _) = read(&mut root);
             root.finish();
             Some(rules)
         });

@@ -29,6 +29,7 @@ impl Logs {
                 query: section.or("query", QueryLogging::default()),
             },
         };
+        section.count_at_start_but(&[]);
         section.finish();
         logs
     }

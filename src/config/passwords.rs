@@ -32,6 +32,7 @@ pub fn read(root: &mut Table<'_>) -> PasswordsSection {
         policy: read_policy(&mut section),
         hashing: read_hashing(&mut section),
     };
+    section.count_at_start(&["memory", "passes", "lanes", "threads", "queue"]);
     section.finish();
     read
 }

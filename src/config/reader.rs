@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::at_start::AtStart;
 use super::diagnostic::{Diagnostic, Diagnostics};
 
 /// A file being read, and what was found wrong with it so far.
@@ -18,7 +19,14 @@ pub struct Source<'a> {
     text: &'a str,
     development: bool,
     found: RefCell<Vec<Diagnostic>>,
+    /// Keys of values that are not what they should be: one mistake is one message.
+    misread: RefCell<Vec<String>>,
+    at_start: RefCell<AtStart>,
 }
+
+/// The names of things that were reported as wrong: that nothing usable has such a name is no news.
+#[derive(Debug, Default)]
+pub struct WrongNames(Vec<Option<String>>);
 
 /// One table being read. [`Table::finish`] reports the keys that nobody asked for.
 #[must_use = "call finish, so that unknown keys are reported"]
@@ -78,7 +86,9 @@ pub fn read<T>(
         file,
         text,
         development: development.unwrap_or(false),
-        found: RefCell::new(Vec::new()),
+        found: RefCell::default(),
+        misread: RefCell::default(),
+        at_start: RefCell::default(),
     };
     let table = Table {
         source: &source,
@@ -124,7 +134,10 @@ impl<'a> Table<'a> {
             return Vec::new();
         };
         let Some(elements) = value.elements() else {
-            value.report(Wrong::Expected(format!("a list, each {}", T::EXPECTED)));
+            let problem = format!("expected a list, each {}", T::EXPECTED);
+            let one = value.as_str().map_or("…", |_| "\"…\"");
+            let help = format!("one is a list, too: {key} = [{one}]");
+            value.report_found(Diagnostic::new(value.key.clone(), problem).help(help));
             return Vec::new();
         };
         elements.iter().filter_map(Value::read).collect()
@@ -183,31 +196,54 @@ impl<'a> Table<'a> {
         self.values.contains_key(key)
     }
 
+    /// Whether the value of `key`, or something in it, is not what it should be. Then it has been
+    /// reported, and what is missing because of it is no news.
+    pub fn is_misread(&self, key: &str) -> bool {
+        let path = self.path_of(key);
+        let misread = self.source.misread.borrow();
+        misread.iter().any(|at| {
+            let rest = at.strip_prefix(&path);
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+        })
+    }
+
     /// Whether the file says `development = true`.
     pub fn development(&self) -> bool {
         self.source.development
     }
 
-    /// Reports that the value of `key` cannot be used: `problem` is a whole sentence.
+    /// Reports that the value of `key` cannot be used: `problem` is a whole sentence. Nothing is said
+    /// of a value that could not be read.
     pub fn wrong(&self, key: &str, problem: impl Display) {
-        let span = self
-            .values
-            .get(key)
-            .map_or(self.place.clone(), Spanned::span);
-        self.source.report(
-            Diagnostic::new(self.path_of(key), problem.to_string()),
-            span,
-        );
+        self.report(key, Diagnostic::new(self.path_of(key), problem.to_string()));
     }
 
     /// Like [`Table::wrong`], with advice.
     pub fn wrong_with_help(&self, key: &str, problem: impl Display, help: impl Into<String>) {
-        let span = self
-            .values
-            .get(key)
-            .map_or(self.place.clone(), Spanned::span);
-        let found = Diagnostic::new(self.path_of(key), problem.to_string()).help(help);
-        self.source.report(found, span);
+        let found = Diagnostic::new(self.path_of(key), problem.to_string());
+        self.report(key, found.help(help));
+    }
+
+    /// Notes that a reload takes over none of the keys of this table but `exceptions`.
+    pub fn count_at_start_but(&self, exceptions: &[&str]) {
+        let keys = self.values.keys().map(|key| key.get_ref().as_ref());
+        let keys: Vec<&str> = keys.filter(|key| !exceptions.contains(key)).collect();
+        self.count_at_start(&keys);
+    }
+
+    /// Notes that no reload takes over these keys.
+    pub fn count_at_start(&self, keys: &[&str]) {
+        for key in keys {
+            if let Some(value) = self.values.get(*key) {
+                let mut noted = self.source.at_start.borrow_mut();
+                noted.note(self.path_of(key), value.get_ref());
+            }
+        }
+    }
+
+    /// What has been noted in the whole file so far.
+    pub fn at_start(&self) -> AtStart {
+        self.source.at_start.borrow().clone()
     }
 
     /// Reports every key that nobody asked for.
@@ -225,6 +261,15 @@ impl<'a> Table<'a> {
             };
             self.source.report(found.help(help), key.span());
         }
+    }
+
+    fn report(&self, key: &str, found: Diagnostic) {
+        if self.is_misread(key) {
+            return;
+        }
+        let value = self.values.get(key);
+        let span = value.map_or(self.place.clone(), Spanned::span);
+        self.source.report(found, span);
     }
 
     fn value(&mut self, key: &'static str) -> Option<Value<'a>> {
@@ -344,10 +389,25 @@ impl<'a> Value<'a> {
             Wrong::Refused(problem) => problem,
             Wrong::Reported => return,
         };
-        self.source.report(
-            Diagnostic::new(self.key.clone(), problem),
-            self.value.span(),
-        );
+        self.report_found(Diagnostic::new(self.key.clone(), problem));
+    }
+
+    fn report_found(&self, found: Diagnostic) {
+        self.source.misread.borrow_mut().push(self.key.clone());
+        self.source.report(found, self.value.span());
+    }
+}
+
+impl WrongNames {
+    /// Adds what `name` stands in; `None` when that cannot be read either.
+    pub fn add(&mut self, name: Option<String>) {
+        self.0.push(name);
+    }
+
+    /// Whether `name` may be one of them.
+    pub fn may_contain(&self, name: &str) -> bool {
+        let mut wrong = self.0.iter();
+        wrong.any(|wrong| wrong.as_deref().is_none_or(|wrong| wrong == name))
     }
 }
 
@@ -402,6 +462,27 @@ mod tests {
             t.finish();
         });
         assert_eq!(shown, "");
+    }
+
+    #[test]
+    fn one_mistake_is_one_message() {
+        let text = "list = \"a\"\nother = [1, \"b\"]\n";
+        let shown = problems(text, |root| {
+            assert_eq!(root.list::<String>("list"), [""; 0]);
+            assert_eq!(root.list::<u16>("other"), [1]);
+            for key in ["list", "other"] {
+                assert!(root.is_misread(key));
+                root.wrong(key, "there should be two");
+            }
+            root.wrong("oth", "another key");
+            root.wrong("oth", "and another mistake in it");
+        });
+        assert!(
+            shown.contains("one is a list, too: list = [\"…\"]"),
+            "{shown}"
+        );
+        assert!(!shown.contains("there should be two"), "{shown}");
+        assert!(shown.contains("p.toml: 4 errors"), "{shown}");
     }
 
     #[test]

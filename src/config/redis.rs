@@ -49,6 +49,7 @@ pub fn read(root: &mut Table<'_>) -> Option<RedisSettings> {
             false
         }
     };
+    section.count_at_start_but(&[]);
     section.finish();
     usable.then_some(settings)
 }

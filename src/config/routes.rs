@@ -11,7 +11,7 @@ use http::{HeaderName, Method};
 use self::words::{CredentialKind, Prefix, TokenPlace, WrittenAuthorization};
 use super::accounts::Domain;
 use super::headers::Headers;
-use super::reader::{FromToml, Table, Value, Wrong};
+use super::reader::{FromToml, Table, Value, Wrong, WrongNames};
 use super::units::{ByteSize, OneOrMore};
 use super::upstream::Upstreams;
 use super::{limits, tokens};
@@ -34,6 +34,7 @@ const DEFAULT_MAX_BODY: ByteSize = ByteSize(10 << 20);
 pub struct Named<'a> {
     pub upstreams: &'a Upstreams,
     pub limits: &'a [RuleSpec],
+    pub wrong_limits: &'a WrongNames,
     pub headers: &'a Headers,
     /// Who may ask about routes that other proxies serve.
     pub askers: Option<&'a Askers>,
@@ -167,7 +168,7 @@ fn read_route(section: &mut Table<'_>, named: &Named<'_>) -> Option<Draft> {
     let methods = methods.map_or(Methods::Any, |listed| Methods::Only(listed.0));
     let name = section.optional::<String>("name");
     let policy = read_policy(section);
-    let limits = read_limits(section, named.limits);
+    let limits = read_limits(section, named);
     let headers = named.headers.narrowed(section.table("headers"));
     let authorization = read_authorization(section);
     let errors = section.or("errors", Shape::Native);
@@ -245,7 +246,7 @@ fn read_upstream(section: &mut Table<'_>, named: &Named<'_>) -> Option<Arc<Upstr
     let name = section.required::<String>("upstream")?;
     let Upstreams { good, wrong } = named.upstreams;
     let found = good.iter().find(|upstream| **upstream.name() == *name);
-    if found.is_none() && !wrong.contains(&name) {
+    if found.is_none() && !wrong.may_contain(&name) {
         let known: Vec<&str> = good.iter().map(|u| u.name().as_ref()).collect();
         let help = match known.is_empty() {
             true => String::from("add an [[upstream]] with this name"),
@@ -320,11 +321,12 @@ fn read_claims(table: Table<'_>) -> Vec<ClaimRule> {
     table.entries().into_iter().filter_map(rule).collect()
 }
 
-fn read_limits(section: &mut Table<'_>, rules: &[RuleSpec]) -> Vec<RuleId> {
+fn read_limits(section: &mut Table<'_>, named: &Named<'_>) -> Vec<RuleId> {
     let mut ids = Vec::new();
     for name in section.list::<String>("limits") {
-        match limits::place_of(&name, rules) {
+        match limits::place_of(&name, named.limits) {
             Some(id) => ids.push(id),
+            None if named.wrong_limits.may_contain(&name) => {}
             None => section.wrong_with_help(
                 "limits",
                 format!("there is no limit `{name}`"),

@@ -62,6 +62,7 @@ pub fn read(root: &mut Table<'_>) -> Option<ServerSection> {
         admin_socket: section.optional("admin_socket"),
         admin_uids: section.list("admin_uids"),
     };
+    section.count_at_start_but(&["public_url", "trusted_proxies", "max_streams_per_session"]);
     section.finish();
     Some(section_read)
 }

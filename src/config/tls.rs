@@ -29,6 +29,7 @@ pub fn read(root: &mut Table<'_>) -> Option<TlsSection> {
             .map_err(|error| section.wrong("certificates", error))
             .ok()
     };
+    section.count_at_start(&["min_version"]);
     section.finish();
     Some(TlsSection {
         certificates: certificates?,

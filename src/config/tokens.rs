@@ -250,6 +250,12 @@ fn read_origin(table: &mut Table<'_>, material: Option<&Material>) -> Option<Ori
         }
         return Some(Origin::Ours);
     }
+    if ["issuer", "audience"]
+        .iter()
+        .any(|key| table.is_misread(key))
+    {
+        return None;
+    }
     let public = material.is_some_and(|m| m.algorithm().shortest_secret().is_none());
     if public && (issuer.is_none() || audience.is_empty()) {
         table.wrong(

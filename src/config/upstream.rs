@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::reader::{FromToml, Table, Value, Wrong};
+use super::reader::{FromToml, Table, Value, Wrong, WrongNames};
 use super::units::OneOrMore;
 use crate::clock::Clock;
 use crate::upstream::{ServerAddress, Settings, Upstream};
@@ -13,32 +13,33 @@ use crate::upstream::{ServerAddress, Settings, Upstream};
 #[derive(Default)]
 pub struct Upstreams {
     pub good: Vec<Arc<Upstream>>,
-    /// The names of those that are wrong, which was reported: that they are missing is not news.
-    pub wrong: Vec<String>,
+    pub wrong: WrongNames,
 }
 
 /// Reads every `[[upstream]]`. Servers that `previous` has too keep their health and connections.
 pub fn read(root: &mut Table<'_>, clock: &Clock, previous: &[Arc<Upstream>]) -> Upstreams {
     let mut upstreams = Upstreams::default();
-    for mut section in root.tables("upstream") {
+    let sections = root.tables("upstream");
+    if root.is_misread("upstream") {
+        upstreams.wrong.add(None);
+    }
+    for mut section in sections {
         let name = section.required::<String>("name");
         // Every key is asked for, or it would be unknown.
         let settings = read_settings(&mut section, name.as_deref().unwrap_or_default());
-        if let Some(name) = name {
+        let made = name.as_ref().and_then(|name| {
             let same_name = |upstream: &&Arc<Upstream>| **upstream.name() == *name;
             if upstreams.good.iter().any(|upstream| same_name(&upstream)) {
                 section.wrong("name", format!("there are two upstreams `{name}`"));
             }
             let known = previous.iter().find(same_name).map(Arc::as_ref);
-            let made = settings.map(|settings| Upstream::new(settings, clock.clone(), known));
-            match made {
-                Some(Ok(upstream)) => upstreams.good.push(Arc::new(upstream)),
-                Some(Err(error)) => {
-                    section.wrong("ca", with_causes(&error));
-                    upstreams.wrong.push(name);
-                }
-                None => upstreams.wrong.push(name),
-            }
+            Upstream::new(settings?, clock.clone(), known)
+                .map_err(|error| section.wrong("ca", with_causes(&error)))
+                .ok()
+        });
+        match made {
+            Some(upstream) => upstreams.good.push(Arc::new(upstream)),
+            None => upstreams.wrong.add(name),
         }
         section.finish();
     }

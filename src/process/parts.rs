@@ -12,9 +12,9 @@ use crate::accounts::Accounts;
 use crate::admin::{Condition, Health};
 use crate::authn::managed::ManagedError;
 use crate::clock::Clock;
-use crate::config::Config;
 use crate::config::server::ServerSection;
 use crate::config::tls::TlsSection;
+use crate::config::{AtStart, Config};
 use crate::inbound::TrustedProxies;
 use crate::limit::Limits;
 use crate::lockout::Lockout;
@@ -31,6 +31,8 @@ pub(super) struct Parts {
     pub(super) current: Arc<ArcSwap<Snapshot>>,
     pub(super) access: Arc<AccessLog>,
     pub(super) health: Health,
+    /// What the file said of that which no reload changes.
+    pub(super) at_start: AtStart,
     managed: ManagedKeys,
 }
 
@@ -43,6 +45,7 @@ impl Parts {
         (clock, metrics): (&Clock, &Metrics),
     ) -> Result<Self, ProcessError> {
         let control = Handle::current();
+        let at_start = std::mem::take(&mut config.at_start);
         let access = AccessLog::start(config.logs.access.clone(), clock, metrics)?;
         let redis = match config.redis.clone() {
             Some(settings) => Some(Redis::start(settings, clock.clone(), &control)?),
@@ -76,6 +79,7 @@ impl Parts {
         tokio::spawn(managed.clone().follow(Arc::clone(&current)));
         Ok(Self {
             health: watched(&services, redis),
+            at_start,
             managed,
             current,
             services: Arc::new(services),

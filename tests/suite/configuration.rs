@@ -57,6 +57,53 @@ async fn every_mistake_is_named_in_one_go() {
 }
 
 #[tokio::test]
+async fn one_mistake_is_one_message() {
+    let foreign = "[[tokens.key]]\nid = \"far\"\nalgorithm = \"ES256\"\nkey = { file = \"site.key\" }\n\
+                   origin = \"foreign\"\nissuer = \"https://far.example\"\naudience = \"x\"";
+    let routes = |config: Config| {
+        config
+            .route("/b", "upstream = \"broken\"\nlimits = [\"few\"]")
+            .route("/c", "upstream = \"broken\"\nlimits = [\"few\"]")
+    };
+    let limit = "[[limit]]\nname = \"few\"\nkey = \"client\"\nrate = ";
+    let broken = "[[upstream]]\nname = \"broken\"\nservers = ";
+    let sound_limit = format!("{limit}\"1/s\"");
+    let sound_upstream = format!("{broken}[\"http://127.0.0.1:9\"]");
+    for (config, said) in [
+        (sound().toml(foreign), "audience = [\"…\"]"),
+        (
+            routes(
+                sound()
+                    .toml(&sound_limit)
+                    .toml(&format!("{broken}[\"http://a/x\"]")),
+            ),
+            "no path",
+        ),
+        (
+            routes(
+                sound()
+                    .toml(&sound_upstream)
+                    .toml(&format!("{limit}\"often\"")),
+            ),
+            "\"60/min\"",
+        ),
+        (
+            sound().route("/b", "upstream = \"app\"\ncredentials = \"bearer\""),
+            "credentials = [\"…\"]",
+        ),
+        (
+            sound().toml("[verify]\npeers = \"127.0.0.1\""),
+            "peers = [\"…\"]",
+        ),
+    ] {
+        let checked = config.check();
+        let text = String::from_utf8_lossy(&checked.stderr).into_owned();
+        assert!(text.contains(said), "{said}: {text}");
+        assert!(text.trim_end().ends_with(": 1 error"), "{text}");
+    }
+}
+
+#[tokio::test]
 async fn a_route_to_an_upstream_that_is_not_there_is_named() {
     assert_refused(
         sound().route("/b", "upstream = \"agents\""),

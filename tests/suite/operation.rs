@@ -50,6 +50,21 @@ async fn a_reload_with_a_bad_file_keeps_the_last_good_one_and_says_why() {
 }
 
 #[tokio::test]
+async fn a_reload_names_the_keys_that_wait_for_a_restart() {
+    let upstream = Upstream::echo().await;
+    let mut gateway = Config::new().app(&upstream).start().await;
+    let changed = "[server]\nidle_timeout = \"77s\"\nmax_streams_per_session = 7\n\
+                   [api_keys]\nprefix = \"other\"\n[tokens]\nleeway = \"7s\"";
+    let config = gateway.config.clone().toml(changed);
+    gateway.reload(config).await;
+    let output = gateway.process().output();
+    let line = output.line("wait for a restart").await;
+    let line: serde_json::Value = serde_json::from_str(&line).unwrap();
+    assert_eq!(line["level"], "WARN");
+    assert_eq!(line["keys"], "api_keys.prefix, server.idle_timeout");
+}
+
+#[tokio::test]
 async fn a_reload_takes_over_new_certificates() {
     let upstream = Upstream::echo().await;
     let mut gateway = Config::new().app(&upstream).start().await;
