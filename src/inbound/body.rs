@@ -19,7 +19,8 @@ pub struct ClientBody {
     source: Source,
     pace: Option<Pace>,
     /// The connection is not idle while its client is still sending.
-    _busy: Option<Passage>,
+    busy: Option<Passage>,
+    ended: bool,
 }
 
 /// Why a request's body broke off.
@@ -64,7 +65,8 @@ impl ClientBody {
         Self {
             source: Source::Incoming(body),
             pace,
-            _busy: busy,
+            busy,
+            ended: false,
         }
     }
 
@@ -81,7 +83,8 @@ impl From<Bytes> for ClientBody {
         Self {
             source: Source::Whole(Some(bytes).filter(|bytes| !bytes.is_empty())),
             pace: None,
-            _busy: None,
+            busy: None,
+            ended: false,
         }
     }
 }
@@ -113,7 +116,10 @@ impl http_body::Body for ClientBody {
                 Poll::Ready(Some(Ok(frame)))
             }
             Poll::Ready(Some(Err(error))) => Poll::Ready(Some(Err(ClientBodyError::Broken(error)))),
-            Poll::Ready(None) => Poll::Ready(None),
+            Poll::Ready(None) => {
+                body.ended = true;
+                Poll::Ready(None)
+            }
             Poll::Pending => {
                 let Some(pace) = &mut body.pace else {
                     return Poll::Pending;
@@ -137,6 +143,17 @@ impl http_body::Body for ClientBody {
                 SizeHint::with_exact(bytes.as_ref().map_or(0, |b| b.len() as u64))
             }
             Source::Incoming(incoming) => incoming.size_hint(),
+        }
+    }
+}
+
+impl Drop for ClientBody {
+    fn drop(&mut self) {
+        if let Some(busy) = &self.busy
+            && !self.ended
+            && !http_body::Body::is_end_stream(self)
+        {
+            busy.leaves_unread();
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Requests under way on one connection: what decides whether it is busy, quiet, or abused.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use tokio::time::{Duration, Instant};
 
@@ -16,6 +16,8 @@ pub struct Flight {
     quiet_since: AtomicU64,
     answered: AtomicU64,
     abandoned: AtomicU64,
+    /// Nobody reads the rest of a body that the client may still be sending.
+    unread: AtomicBool,
 }
 
 /// Keeps a connection busy while it lives.
@@ -30,6 +32,7 @@ impl Flight {
             quiet_since: AtomicU64::new(0),
             answered: AtomicU64::new(0),
             abandoned: AtomicU64::new(0),
+            unread: AtomicBool::new(false),
         })
     }
 
@@ -41,6 +44,16 @@ impl Flight {
 
     pub fn is_busy(&self) -> bool {
         self.under_way.load(Ordering::Relaxed) > 0
+    }
+
+    /// A request has come: everything before it has been read.
+    pub fn begin_anew(&self) {
+        self.unread.store(false, Ordering::Relaxed);
+    }
+
+    /// Whether a body was given up before its end.
+    pub fn is_unread(&self) -> bool {
+        self.unread.load(Ordering::Relaxed)
     }
 
     /// Since when nothing has been under way; meaningless while busy.
@@ -64,6 +77,13 @@ impl Flight {
     pub fn is_abusive(&self, tolerated: u64) -> bool {
         let abandoned = self.abandoned.load(Ordering::Relaxed);
         abandoned > tolerated && abandoned > self.answered.load(Ordering::Relaxed)
+    }
+}
+
+impl Passage {
+    /// The rest of what keeps the connection busy will not be read.
+    pub(super) fn leaves_unread(&self) {
+        self.0.unread.store(true, Ordering::Relaxed);
     }
 }
 

@@ -76,7 +76,7 @@ pub(super) async fn serve<S: Serve>(arrival: Arrival, worker: Rc<Worker<S>>) {
         Err(_) => return worker.shared.counters.handshake_timeouts.add_one(),
     };
     let (stream, peer, protocol) = established;
-    let io = Io::new(stream, Arc::clone(&wire), slot);
+    let io = Io::new(stream, Arc::clone(&wire), protocol, slot);
     let client = Rc::new(Client {
         worker,
         wire,

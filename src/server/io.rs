@@ -4,13 +4,15 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Duration, Instant};
 use tokio_rustls::server::TlsStream;
 
+use super::connection::Protocol;
+use super::linger::Linger;
 use super::slots::Slot;
 use crate::clock::timer_now;
 use crate::inbound::Flight;
@@ -21,6 +23,9 @@ use crate::tcp::Tcp;
 pub(super) struct Io {
     stream: Stream,
     wire: Arc<Wire>,
+    protocol: Protocol,
+    /// Set when everything has been said.
+    linger: Option<Linger>,
     _slot: Slot,
 }
 
@@ -54,11 +59,26 @@ pub(super) struct Wire {
 struct Mark(AtomicU64);
 
 impl Io {
-    pub(super) fn new(stream: Stream, wire: Arc<Wire>, slot: Slot) -> Self {
+    pub(super) fn new(stream: Stream, wire: Arc<Wire>, protocol: Protocol, slot: Slot) -> Self {
         Self {
             stream,
             wire,
+            protocol,
+            linger: None,
             _slot: slot,
+        }
+    }
+
+    /// Whether the client may be sending something that nobody reads. In HTTP/2 it is told to stop
+    /// (RST_STREAM), and everything is read.
+    fn leaves_something_unread(&self) -> bool {
+        match self.protocol {
+            Protocol::Http2 => false,
+            // What still comes through a tunnel is its own.
+            Protocol::Http1 | Protocol::Redirect if self.wire.is_tunnelled() => false,
+            Protocol::Http1 | Protocol::Redirect => {
+                self.wire.flight.is_unread() || self.wire.head_since().is_some()
+            }
         }
     }
 }
@@ -91,6 +111,7 @@ impl Wire {
     /// The head is complete: its request is under way.
     pub(super) fn head_complete(&self) {
         self.head.clear();
+        self.flight.begin_anew();
     }
 
     /// Since when the client has taken nothing of what we have to send.
@@ -237,9 +258,22 @@ impl AsyncWrite for Io {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.get_mut().stream {
-            Stream::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
-            Stream::Tls(stream) => Pin::new(stream.as_mut()).poll_shutdown(cx),
+        let io = self.get_mut();
+        if io.linger.is_none() {
+            ready!(match &mut io.stream {
+                Stream::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
+                Stream::Tls(stream) => Pin::new(stream.as_mut()).poll_shutdown(cx),
+            })?;
+            if !io.leaves_something_unread() {
+                return Poll::Ready(Ok(()));
+            }
         }
+        // Below TLS: there is nothing in it that has to be read.
+        let socket = match &mut io.stream {
+            Stream::Plain(stream) => stream,
+            Stream::Tls(stream) => stream.get_mut().0,
+        };
+        let linger = io.linger.get_or_insert_with(Linger::begin);
+        linger.poll(Pin::new(socket), cx).map(Ok)
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use http::Request;
 use http_body_util::BodyExt;
 
+use super::harness::certs::authority;
 use super::harness::{Client, Config, Gateway, Upstream, body, within};
 
 async fn app(server: &str) -> (Upstream, Gateway) {
@@ -97,11 +98,42 @@ async fn a_body_that_is_too_long_is_refused_before_it_is_sent_and_while_it_is() 
     for client in [gateway.https(), gateway.h2()] {
         let (pieces, upload) = body::pieces();
         let sending = tokio::spawn(async move { while pieces.send(vec![b'x'; 600]).await {} });
-        match client.post("/small/a").body(upload).try_send().await {
-            Ok(answer) => assert_eq!(answer.status, 413),
-            Err(broken) => drop(broken),
-        }
+        let answer = client.post("/small/a").body(upload).send().await;
+        assert_eq!(answer.status, 413);
         sending.abort();
+    }
+    assert!(upstream.received().iter().all(|r| r.body.len() <= 1024));
+}
+
+#[tokio::test]
+async fn a_client_that_sends_everything_first_still_reads_the_refusal() {
+    let upstream = Upstream::echo().await;
+    let config = Config::new().app(&upstream).route(
+        "/small/**",
+        "upstream = \"app\"\nauth = \"none\"\nmax_body = \"1KiB\"",
+    );
+    let gateway = config.start().await;
+    let ca = gateway.path("ca.pem");
+    std::fs::write(&ca, authority().pem()).unwrap();
+    // Python's own client sends the whole body before it reads a byte of the answer.
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/clients/stubborn.py");
+    for (path, framing, status) in [
+        ("/small/a", "length", 413),
+        ("/small/a", "chunked", 413),
+        ("/private", "chunked", 401),
+    ] {
+        let port = gateway.config.https.to_string();
+        let mut client = std::process::Command::new("python3");
+        client.args([script, &port, path, framing]).arg(&ca);
+        let run = tokio::task::spawn_blocking(move || client.output().unwrap());
+        let output = within("the client has sent 50 MiB", run).await.unwrap();
+        let said = String::from_utf8_lossy(&output.stdout);
+        let wrong = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(
+            said.trim(),
+            format!("{status} True"),
+            "{path} {framing}: {wrong}"
+        );
     }
     assert!(upstream.received().iter().all(|r| r.body.len() <= 1024));
 }
