@@ -10,9 +10,11 @@ pub enum Event {
     ReloadFailed,
     AccessLineDropped,
     LogLineDropped,
+    /// A mistake of ours, on any thread.
+    Panicked,
 }
 
-/// A metric's name, its help, and the label that tells its events apart.
+/// A metric's name, its help, and the label that tells its events apart, if there are several.
 struct Family {
     name: &'static str,
     help: &'static str,
@@ -30,15 +32,22 @@ const DROPPED: Family = Family {
     label: "log",
 };
 
+const PANICS: Family = Family {
+    name: "portcullis_panics_total",
+    help: "Mistakes in the program that ended what was being done.",
+    label: "",
+};
+
 impl Event {
     pub(super) const COUNT: usize = Self::ALL.len();
 
     /// By family: the exposition names a family once.
-    const ALL: [Event; 4] = [
+    const ALL: [Event; 5] = [
         Event::ReloadSucceeded,
         Event::ReloadFailed,
         Event::AccessLineDropped,
         Event::LogLineDropped,
+        Event::Panicked,
     ];
 
     pub(super) const fn index(self) -> usize {
@@ -51,6 +60,7 @@ impl Event {
             Event::ReloadFailed => (&RELOADS, "failed"),
             Event::AccessLineDropped => (&DROPPED, "access"),
             Event::LogLineDropped => (&DROPPED, "program"),
+            Event::Panicked => (&PANICS, ""),
         }
     }
 }
@@ -63,6 +73,9 @@ pub(super) fn expose(counted: impl Fn(Event) -> u64, out: &mut Exposition) {
             out.family(family.name, Kind::Counter, family.help);
             last = family.name;
         }
-        out.sample(&[(family.label, value)], counted(event));
+        match family.label {
+            "" => out.sample(&[], counted(event)),
+            label => out.sample(&[(label, value)], counted(event)),
+        }
     }
 }

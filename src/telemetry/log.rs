@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::io::{self, Write};
+use std::panic::{self, PanicHookInfo};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, channel, sync_channel};
 use std::thread;
 use std::time::Duration;
@@ -19,6 +20,9 @@ use crate::telemetry::{Event, Metrics};
 
 /// Events that may wait for a stalled writer before they are dropped and counted.
 const MOST_WAITING: usize = 4096;
+
+/// Longest message of a panic that is written, in characters: it may hold what was being worked on.
+const LONGEST_PANIC: usize = 200;
 
 /// How long the end of the process waits for the last lines: a reader that has stalled does not
 /// hold it.
@@ -102,18 +106,44 @@ impl ProgramLog {
             LogFormat::Text => registry.with(layer.with_ansi(false)).try_init(),
         };
         installed.map_err(LogError::Twice)?;
+        let metrics = metrics.clone();
+        panic::set_hook(Box::new(move |panic| tell(panic, &metrics)));
         Ok(Self { lines, ended })
     }
 }
 
 impl Drop for ProgramLog {
     fn drop(&mut self) {
+        if !thread::panicking() {
+            // What happens from here on is told by the system's own hook.
+            drop(panic::take_hook());
+        }
         // The subscriber lives as long as the process and holds a sender: the end is said. With a
         // full channel the writer has stalled, and nothing is left to log to.
         if self.lines.try_send(Line::Last).is_ok() {
             let _ended = self.ended.recv_timeout(LAST_WORDS);
         }
     }
+}
+
+/// A panic as one line of the log, in its format: what is read by a machine has nothing else in it.
+fn tell(panic: &PanicHookInfo<'_>, metrics: &Metrics) {
+    metrics.count(Event::Panicked);
+    let payload = panic.payload();
+    let text = payload.downcast_ref::<&str>().copied();
+    let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+    let message: String = text
+        .unwrap_or_default()
+        .chars()
+        .take(LONGEST_PANIC)
+        .collect();
+    let thread = thread::current();
+    tracing::error!(
+        panic = message,
+        location = panic.location().map(tracing::field::display),
+        thread = thread.name(),
+        "panicked"
+    );
 }
 
 /// Libraries are heard from `warn` on only: below that they print headers, and with them tokens.
@@ -182,6 +212,52 @@ impl FormatTime for WallTime {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Takes the place of standard error.
+    #[derive(Clone, Default)]
+    struct Written(std::sync::Arc<std::sync::Mutex<Vec<u8>>>);
+
+    impl Write for Written {
+        fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(line);
+            Ok(line.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_panic_is_one_line_of_json_and_counted() {
+        let written = Written::default();
+        let writer = written.clone();
+        let layer = tracing_subscriber::fmt::layer()
+            .with_writer(move || writer.clone())
+            .json()
+            .flatten_event(true);
+        let subscriber = tracing_subscriber::registry()
+            .with(targets(LogLevel::Error))
+            .with(layer);
+        let metrics = Metrics::new(&Clock::system());
+        let counting = metrics.clone();
+        tracing::subscriber::with_default(subscriber, || {
+            let system = panic::take_hook();
+            panic::set_hook(Box::new(move |panic| tell(panic, &counting)));
+            let caught = panic::catch_unwind(|| panic!("no {}:\n{}", "way", "x".repeat(999)));
+            panic::set_hook(system);
+            assert!(caught.is_err());
+        });
+        let text = String::from_utf8(written.0.lock().unwrap().clone()).unwrap();
+        assert_eq!(text.matches('\n').count(), 1, "{text}");
+        let line: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(line["level"], "ERROR");
+        let message = line["panic"].as_str().unwrap();
+        assert!(message.starts_with("no way:\nxxx") && message.len() == LONGEST_PANIC);
+        let place = line["location"].as_str().unwrap();
+        assert!(place.starts_with("src/telemetry/log.rs:"), "{place}");
+        assert!(metrics.render().contains("portcullis_panics_total 1\n"));
+    }
 
     #[test]
     fn libraries_never_print_what_they_carry() {
