@@ -59,7 +59,7 @@ pub use operations::OperateError;
 pub use password::{
     OwnNames, Owner, PasswordHash, PasswordPolicy, PasswordTooLong, PlainPassword, PolicyError,
 };
-pub use registration::{NewAccount, RegisterError};
+pub use registration::{NewAccount, RegisterError, Registered};
 pub use revocation::{Revocation, Revocations};
 pub use ring::Ring;
 pub use rules::{ApiKeyRules, Registration, Rules, SessionRules};

@@ -4,10 +4,11 @@ use super::audit::{Entry, Event, Origin};
 use super::password::Owner;
 use super::user::Status;
 use super::{
-    Account, AccountId, Accounts, Attributes, DisplayName, EmailAddress, HashError, InvitationCode,
-    InvitationDigest, LoginName, PlainPassword, PolicyError, Registration, Role, Username,
+    Account, AccountId, Accounts, Attributes, Device, DisplayName, EmailAddress, HashError,
+    InvitationCode, InvitationDigest, LoginName, Opened, PlainPassword, PolicyError, Registration,
+    Role, Username,
 };
-use crate::store::{CreateAccount, Created, StoreError};
+use crate::store::{CreateAccount, Created, Register, StoreError};
 
 /// Somebody who is to have an account.
 #[derive(Clone, Debug)]
@@ -21,11 +22,26 @@ pub struct NewAccount {
     pub invitation: Option<String>,
 }
 
+/// What became of somebody who registered in order to log in.
+#[must_use]
+#[derive(Debug)]
+pub enum Registered {
+    Opened(Box<Opened>),
+    /// An operator must approve the account first.
+    Pending(Box<Account>),
+}
+
 /// How somebody comes in.
 struct Admission {
     status: Status,
     roles: Vec<Role>,
     invitation: Option<InvitationDigest>,
+}
+
+/// An account that is to be made.
+struct Draft {
+    account: Account,
+    create: CreateAccount,
 }
 
 impl Admission {
@@ -69,25 +85,50 @@ impl Accounts {
         new: NewAccount,
         origin: &Origin,
     ) -> Result<Account, RegisterError> {
+        let admission = self.admission(&new).await?;
+        let draft = self.draft(new, admission, origin).await?;
+        self.admit(draft).await
+    }
+
+    /// Registers somebody and opens a session on this device, both or neither.
+    pub async fn register_and_open(
+        &self,
+        new: NewAccount,
+        (device, origin): (Device, &Origin),
+    ) -> Result<Registered, RegisterError> {
+        let admission = self.admission(&new).await?;
+        let draft = self.draft(new, admission, origin).await?;
+        if draft.account.status != Status::Active {
+            let pending = self.admit(draft).await?;
+            return Ok(Registered::Pending(Box::new(pending)));
+        }
+        let Draft { account, create } = draft;
+        let entry = create.entry.clone();
+        let idle = self.rules().sessions.idle;
+        let opening = self.opening(&account, device, idle)?;
+        let open = opening.open.clone();
+        done(self.store().commit(Register { create, open }).await?)?;
+        self.audit().stored(&entry);
+        Ok(Registered::Opened(Box::new(self.opened(opening, account))))
+    }
+
+    /// Whether the rules let somebody register, and as what.
+    async fn admission(&self, new: &NewAccount) -> Result<Admission, RegisterError> {
         let rules = self.rules();
-        let admission = match (&rules.registration, &new.invitation) {
-            (Registration::Closed, _) => return Err(RegisterError::Closed),
+        let with = |status| Admission::with(status, rules.default_roles.clone());
+        match (&rules.registration, &new.invitation) {
+            (Registration::Closed, _) => Err(RegisterError::Closed),
             // An operator's invitation stands for an approval and for a domain.
-            (_, Some(code)) => self.by_invitation(code).await?,
-            (Registration::Invited, None) => return Err(RegisterError::NotInvited),
+            (_, Some(code)) => self.by_invitation(code).await,
+            (Registration::Invited, None) => Err(RegisterError::NotInvited),
             (Registration::Domains(domains), None)
                 if !domains.iter().any(|domain| domain == new.email.domain()) =>
             {
-                return Err(RegisterError::Domain);
+                Err(RegisterError::Domain)
             }
-            (Registration::Open | Registration::Domains(_), None) => {
-                Admission::with(Status::Active, rules.default_roles.clone())
-            }
-            (Registration::Approved, None) => {
-                Admission::with(Status::Pending, rules.default_roles.clone())
-            }
-        };
-        self.admit(new, admission, origin).await
+            (Registration::Open | Registration::Domains(_), None) => Ok(with(Status::Active)),
+            (Registration::Approved, None) => Ok(with(Status::Pending)),
+        }
     }
 
     /// What an invitation admits to. It is looked at before anything dear is done, and before an answer
@@ -113,15 +154,17 @@ impl Accounts {
         origin: &Origin,
     ) -> Result<Account, RegisterError> {
         let admission = Admission::with(Status::Active, roles);
-        self.admit(new, admission, origin).await
+        let draft = self.draft(new, admission, origin).await?;
+        self.admit(draft).await
     }
 
-    async fn admit(
+    /// Checks and hashes.
+    async fn draft(
         &self,
         new: NewAccount,
         admission: Admission,
         origin: &Origin,
-    ) -> Result<Account, RegisterError> {
+    ) -> Result<Draft, RegisterError> {
         let own = LoginName::from(&new.email);
         let username = new.username.as_ref().map(LoginName::from);
         if let (Some(given), Some(folded)) = (&new.username, &username)
@@ -169,16 +212,25 @@ impl Accounts {
             account: account.clone(),
             password,
             invitation: admission.invitation,
-            entry: entry.clone(),
+            entry,
         };
-        match self.store().commit(create).await? {
-            // An id of 122 random bits that is known already.
-            Created::Taken | Created::Known => Err(RegisterError::Taken),
-            Created::NotInvited => Err(RegisterError::NotInvited),
-            Created::Done => {
-                self.audit().stored(&entry);
-                Ok(account)
-            }
-        }
+        Ok(Draft { account, create })
+    }
+
+    async fn admit(&self, draft: Draft) -> Result<Account, RegisterError> {
+        let Draft { account, create } = draft;
+        let entry = create.entry.clone();
+        done(self.store().commit(create).await?)?;
+        self.audit().stored(&entry);
+        Ok(account)
+    }
+}
+
+fn done(created: Created) -> Result<(), RegisterError> {
+    match created {
+        Created::Done => Ok(()),
+        // An id of 122 random bits that is known already.
+        Created::Taken | Created::Known => Err(RegisterError::Taken),
+        Created::NotInvited => Err(RegisterError::NotInvited),
     }
 }

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use super::audit::{Entry, Event, Origin};
 use super::refresh::Refresh;
-use super::{Account, AccountId, Accounts, Device, Opened, Session, SessionId, SessionLife};
+use super::{
+    Account, AccountId, Accounts, Device, Opened, RefreshToken, Session, SessionId, SessionLife,
+};
 use crate::store::{EndSessions, NewSession, OpenSession, Rotate, Rotation, StoreError, Which};
 
 /// Why no session was opened.
@@ -32,6 +34,12 @@ pub enum RefreshError {
     Store(#[from] StoreError),
 }
 
+/// A session that is not open yet, with its first refresh token.
+pub(super) struct Opening {
+    pub open: OpenSession,
+    refresh: RefreshToken,
+}
+
 impl Accounts {
     /// Opens a session for somebody whose password was checked.
     pub async fn open_session(
@@ -50,7 +58,20 @@ impl Accounts {
         device: Device,
         idle: Duration,
     ) -> Result<Opened, OpenSessionError> {
-        let rules = self.rules();
+        let opening = self.opening(account, device, idle)?;
+        let opened = self.store().commit(opening.open.clone()).await?;
+        let account = opened.ok_or(OpenSessionError::NotActive)?;
+        Ok(self.opened(opening, account))
+    }
+
+    /// A session that is to be opened for the account as it is now.
+    pub(super) fn opening(
+        &self,
+        account: &Account,
+        device: Device,
+        idle: Duration,
+    ) -> Result<Opening, StoreError> {
+        let absolute = self.rules().sessions.absolute;
         let at = self.now();
         let origin = Origin {
             actor: super::Actor::Client,
@@ -61,35 +82,39 @@ impl Accounts {
             account: account.id,
             device,
             at,
-            expires_at: at + idle.min(rules.sessions.absolute),
-            ends_at: at + rules.sessions.absolute,
+            expires_at: at + idle.min(absolute),
+            ends_at: at + absolute,
         };
         let first = Refresh {
             session: session.id,
             counter: 0,
         };
-        let refresh = first.token(self.refresh_ring()).ok_or(StoreError::Closed)?;
         let entry = Entry {
             event: Event::LoggedIn,
             account: account.id,
             session: Some(session.id),
             origin,
         };
-        let expires_at = session.expires_at;
-        let open = OpenSession {
-            session,
-            unless_changed_from: account.updated_at,
-            entry: entry.clone(),
-        };
-        let account = self.store().commit(open).await?;
-        let account = account.ok_or(OpenSessionError::NotActive)?;
-        self.audit().stored(&entry);
-        Ok(Opened {
-            id: first.session,
+        Ok(Opening {
+            refresh: first.token(self.refresh_ring()).ok_or(StoreError::Closed)?,
+            open: OpenSession {
+                session,
+                unless_changed_from: account.updated_at,
+                entry,
+            },
+        })
+    }
+
+    /// The session that was opened, with its account as it was found.
+    pub(super) fn opened(&self, opening: Opening, account: Account) -> Opened {
+        let Opening { open, refresh } = opening;
+        self.audit().stored(&open.entry);
+        Opened {
+            id: open.session.id,
             account,
             refresh,
-            expires_at,
-        })
+            expires_at: open.session.expires_at,
+        }
     }
 
     /// Exchanges a refresh token for its successor. The same token again within the grace gets

@@ -6,7 +6,7 @@ use http::{HeaderValue, Response, StatusCode, header};
 use serde::Serialize;
 
 use super::{EndpointContext, EndpointRequest, Profile, device, reply};
-use crate::accounts::{Account, Opened};
+use crate::accounts::{Account, NewAccount, Opened, Registered};
 use crate::authn::AccessTokenClaims;
 use crate::body::Body;
 use crate::rejection::Rejection;
@@ -20,7 +20,34 @@ pub(super) struct Grant {
     device: Option<HeaderValue>,
 }
 
+/// What somebody gets who has registered.
+pub(super) enum Admitted {
+    In(Box<Grant>),
+    /// Nothing, until an operator has approved the account.
+    Waits(Box<Account>),
+}
+
 impl Grant {
+    /// Makes an account and opens its first session: an answer that is not a success has left nothing
+    /// behind.
+    pub async fn register(
+        context: &EndpointContext,
+        request: &EndpointRequest,
+        new: NewAccount,
+        profile: Profile,
+    ) -> Result<Admitted, Rejection> {
+        let accounts = &context.accounts;
+        let by = (request.device(), &request.origin());
+        match accounts.register_and_open(new, by).await? {
+            Registered::Pending(account) => Ok(Admitted::Waits(account)),
+            Registered::Opened(opened) => {
+                let device = device::remember(context, &opened.account);
+                let grant = Self::of(context, *opened, profile)?;
+                Ok(Admitted::In(Box::new(Self { device, ..grant })))
+            }
+        }
+    }
+
     /// Opens a session for an account whose owner has proved it; a session of before is never
     /// reused.
     pub async fn open(

@@ -7,11 +7,11 @@ use http::{Method, Response, StatusCode};
 use serde::Serialize;
 
 use super::form::Form;
-use super::grant::Grant;
+use super::grant::{Admitted, Grant};
 use super::login::Credentials;
 use super::profile::{Cost, DELETE, Line, POST, READ};
 use super::{Endpoint, EndpointContext, EndpointRequest, Profile, browser, login, reply};
-use crate::accounts::{Account, NewAccount, PasswordChange, Role, Status};
+use crate::accounts::{Account, NewAccount, PasswordChange, Role};
 use crate::authz::Auth;
 use crate::body::Body;
 use crate::rejection::Rejection;
@@ -216,18 +216,18 @@ async fn register(
         name,
         invitation,
     };
-    let account = context.accounts.register(new, &request.origin()).await?;
-    if account.status == Status::Pending {
+    match Grant::register(context, request, new, Profile::Native).await? {
+        Admitted::In(grant) => tokens(StatusCode::CREATED, &grant),
         // Accepted, and not yet done (RFC 9110 §15.3.3).
-        let user = User::of(&account);
-        let pending = Pending {
-            status: account.status.word(),
-            user,
-        };
-        return reply::json(StatusCode::ACCEPTED, &pending);
+        Admitted::Waits(account) => {
+            let user = User::of(&account);
+            let pending = Pending {
+                status: account.status.word(),
+                user,
+            };
+            reply::json(StatusCode::ACCEPTED, &pending)
+        }
     }
-    let grant = Grant::open(context, request, &account, Profile::Native).await?;
-    tokens(StatusCode::CREATED, &grant)
 }
 
 /// `name` is taken and ignored, so that one form serves register and login; `email` may hold

@@ -4,11 +4,11 @@ use http::{Response, StatusCode};
 use serde::Serialize;
 
 use super::form::Form;
-use super::grant::Grant;
+use super::grant::{Admitted, Grant};
 use super::login::Credentials;
 use super::profile::{Cost, Line, POST, READ};
 use super::{Endpoint, EndpointContext, EndpointError, EndpointRequest, Profile, login, reply};
-use crate::accounts::{Account, LoginName, NewAccount, Status};
+use crate::accounts::{Account, LoginName, NewAccount};
 use crate::authz::Auth;
 use crate::body::Body;
 use crate::rejection::Rejection;
@@ -127,12 +127,11 @@ async fn register(
         name,
         invitation,
     };
-    let account = context.accounts.register(new, &request.origin()).await?;
-    // Its clients read a token from every answer that is not an error.
-    if account.status == Status::Pending {
-        return Err(EndpointError::ApprovalPending.into());
+    match Grant::register(context, request, new, Profile::Praisonai).await? {
+        Admitted::In(grant) => session(StatusCode::CREATED, &grant),
+        // Its clients read a token from every answer that is not an error.
+        Admitted::Waits(_) => Err(EndpointError::ApprovalPending.into()),
     }
-    session(StatusCode::CREATED, context, request, &account).await
 }
 
 async fn log_in(
@@ -149,16 +148,11 @@ async fn log_in(
         refresh: None,
     };
     let account = login::prove(context, request, &shown).await?;
-    session(StatusCode::OK, context, request, &account).await
+    let grant = Grant::open(context, request, &account, Profile::Praisonai).await?;
+    session(StatusCode::OK, &grant)
 }
 
-async fn session(
-    status: StatusCode,
-    context: &EndpointContext,
-    request: &EndpointRequest,
-    account: &Account,
-) -> Result<Response<Body>, Rejection> {
-    let grant = Grant::open(context, request, account, Profile::Praisonai).await?;
+fn session(status: StatusCode, grant: &Grant) -> Result<Response<Body>, Rejection> {
     let user = User::of(&grant.opened.account);
     grant.answer(
         status,

@@ -7,8 +7,8 @@ use crate::accounts::{Account, AccountId, KeyOwner, LoginName, PasswordHash, Rol
 use crate::clock::Timestamp;
 use crate::store::StoreError;
 use crate::store::change::{
-    CreateAccount, Created, Delete, Ending, Rehash, Revoked, SetAttributes, SetPassword, SetRoles,
-    SetStatus, VerifyEmail, Which,
+    CreateAccount, Created, Delete, Ending, Register, Rehash, Revoked, SetAttributes, SetPassword,
+    SetRoles, SetStatus, VerifyEmail, Which,
 };
 
 impl Store {
@@ -139,6 +139,18 @@ impl Change for CreateAccount {
         }
         audit::write(connection, &self.entry, account.updated_at).await?;
         Ok(Created::Done)
+    }
+}
+
+impl Change for Register {
+    type Output = Created;
+
+    async fn apply(&self, connection: &mut Connection<'_>) -> Result<Created, StoreError> {
+        let created = self.create.apply(connection).await?;
+        if created == Created::Done && self.open.apply(connection).await?.is_none() {
+            return Err(StoreError::Unreadable("an account that was just made"));
+        }
+        Ok(created)
     }
 }
 

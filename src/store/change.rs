@@ -43,6 +43,13 @@ pub struct CreateAccount {
     pub entry: Entry,
 }
 
+/// Adds an account and opens its first session, both or neither.
+#[derive(Clone, Debug)]
+pub struct Register {
+    pub create: CreateAccount,
+    pub open: OpenSession,
+}
+
 /// What came of [`CreateAccount`].
 #[must_use]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -31,6 +31,7 @@ pub async fn run<F: Future<Output = (Store, G)>, G>(fresh: impl Fn() -> F) {
     accounts::an_account_is_found_by_each_of_its_names(&fresh().await.0).await;
     accounts::a_login_name_belongs_to_one_account(&fresh().await.0).await;
     accounts::accounts_are_listed_page_by_page(&fresh().await.0).await;
+    accounts::an_account_and_its_first_session_are_made_together(&fresh().await.0).await;
     sessions::a_refresh_token_is_good_once_and_once_more_within_the_grace(&fresh().await.0).await;
     sessions::a_used_refresh_token_ends_its_session(&fresh().await.0).await;
     sessions::many_refreshes_at_one_time_rotate_once(&fresh().await.0).await;
@@ -111,13 +112,16 @@ pub(super) fn ending(at: Timestamp) -> Ending {
 }
 
 pub(super) async fn create(store: &Store, account: &Account) -> Created {
-    let create = CreateAccount {
+    store.commit(creation(account)).await.unwrap()
+}
+
+fn creation(account: &Account) -> CreateAccount {
+    CreateAccount {
         account: account.clone(),
         password: hash("first"),
         invitation: None,
         entry: entry(Event::Registered, account.id),
-    };
-    store.commit(create).await.unwrap()
+    }
 }
 
 pub(super) async fn created(store: &Store, email: &str) -> Account {
@@ -127,10 +131,16 @@ pub(super) async fn created(store: &Store, email: &str) -> Account {
 }
 
 pub(super) async fn opened(store: &Store, account: &Account) -> SessionId {
-    let id = SessionId::random();
-    let open = OpenSession {
+    let open = opening(account);
+    let id = open.session.id;
+    store.commit(open).await.unwrap().expect("an open session");
+    id
+}
+
+fn opening(account: &Account) -> OpenSession {
+    OpenSession {
         session: NewSession {
-            id,
+            id: SessionId::random(),
             account: account.id,
             device: device(),
             at: T0,
@@ -139,7 +149,5 @@ pub(super) async fn opened(store: &Store, account: &Account) -> SessionId {
         },
         unless_changed_from: T0,
         entry: entry(Event::LoggedIn, account.id),
-    };
-    store.commit(open).await.unwrap().expect("an open session");
-    id
+    }
 }

@@ -56,6 +56,30 @@ pub(super) async fn accounts_are_listed_page_by_page(store: &Store) {
     assert_eq!([first, rest].concat(), all);
 }
 
+pub(super) async fn an_account_and_its_first_session_are_made_together(store: &Store) {
+    let ann = account("ann@example.com");
+    let register = |account: &Account| Register {
+        create: creation(account),
+        open: opening(account),
+    };
+    let first = register(&ann);
+    let session = first.open.session.id;
+    assert_eq!(store.commit(first).await.unwrap(), Created::Done);
+    assert!(is_successor(&rotate(store, session, 0, T0).await));
+    let other = account("Ann@example.com");
+    assert_eq!(
+        store.commit(register(&other)).await.unwrap(),
+        Created::Taken
+    );
+
+    let bob = account("bob@example.com");
+    let mut fails = register(&bob);
+    fails.open.session.id = session;
+    assert!(store.commit(fails).await.is_err());
+    assert!(store.account(bob.id).await.unwrap().is_none());
+    assert_eq!(store.commit(register(&bob)).await.unwrap(), Created::Done);
+}
+
 pub(super) async fn an_account_that_changes_loses_its_sessions(store: &Store) {
     let ann = created(store, "ann@example.com").await;
     let kept = opened(store, &ann).await;
