@@ -4,6 +4,7 @@ mod address;
 mod answer;
 mod answer_body;
 mod balance;
+mod budget;
 mod connect;
 mod error;
 mod exchange;
@@ -25,6 +26,7 @@ use http::Response;
 use crate::body::Body;
 use crate::clock::Clock;
 
+use budget::RetryBudget;
 use health::{Failure, Rests};
 use pool::Keeping;
 use server::{Counts, Server};
@@ -61,6 +63,9 @@ pub struct Settings {
     /// How many more servers or connections a request may be tried on.
     pub retries: u32,
     /// Failures in a row after which a server rests.
+    /// Retries for every hundred requests to this upstream. A connection that the server had closed
+    /// before the request was sent costs none.
+    pub retry_budget: u32,
     pub failures: u32,
     /// The first rest of a failing server; each further one is twice as long.
     pub rest: Duration,
@@ -74,6 +79,7 @@ pub struct Upstream {
     settings: Settings,
     servers: Vec<Arc<Server>>,
     rests: Rests,
+    budget: RetryBudget,
     clock: Clock,
 }
 
@@ -120,6 +126,10 @@ impl Upstream {
         Ok(Self {
             servers: servers.collect(),
             rests: Rests {
+            budget: match previous {
+                Some(previous) => previous.budget.with_share(settings.retry_budget),
+                None => RetryBudget::new(settings.retry_budget),
+            },
                 after: settings.failures,
                 first: settings.rest,
                 longest: settings.max_rest,
@@ -134,6 +144,11 @@ impl Upstream {
     }
 
     /// Each server as it stands, for metrics and readiness.
+    /// Requests that were not tried again because too many were.
+    pub fn retries_withheld(&self) -> u64 {
+        self.budget.withheld()
+    }
+
     pub fn servers(&self) -> impl Iterator<Item = ServerStatus> {
         self.servers.iter().map(|server| ServerStatus {
             address: server.address.to_string(),

@@ -57,12 +57,17 @@ fn read_settings(section: &mut Table<'_>, name: &str) -> Option<Settings> {
         keep_connections: section.or("idle_connections", 32),
         max_outstanding: section.or("max_outstanding", 1024),
         retries: section.or("retries", 2),
+        retry_budget: section.or("retry_budget", 20),
         failures: section.or("max_failures", 3),
         rest: positive(section, "backoff", Duration::from_secs(1)),
         max_rest: positive(section, "max_backoff", Duration::from_secs(30)),
         name: Arc::from(name),
         servers: servers?.0,
     };
+    if settings.retry_budget > 100 {
+        let problem = "more retries than requests: write at most 100 (percent)";
+        section.wrong("retry_budget", problem);
+    }
     if settings.max_outstanding == 0 {
         section.wrong("max_outstanding", "no request could ever be sent");
     }
@@ -136,6 +141,10 @@ mod tests {
             (
                 "[[upstream]]\nname = \"app\"\nservers = [\"http://a\"]\nidle = \"1s\"",
                 "idle",
+            ),
+            (
+                "[[upstream]]\nname = \"app\"\nservers = [\"http://a\"]\nretry_budget = 200",
+                "at most 100",
             ),
             (
                 "[[upstream]]\nname = \"app\"\nservers = [\"https://a\"]\nca = \"/nowhere.pem\"",

@@ -133,6 +133,18 @@ fn expose_upstreams(current: &ArcSwap<Snapshot>, out: &mut Exposition) {
         for upstream in &snapshot.upstreams {
             for server in upstream.servers() {
                 let labels = [
+    let help = "Requests that were not tried again because too many were.";
+    out.family(
+        "portcullis_upstream_retries_withheld_total",
+        Kind::Counter,
+        help,
+    );
+    for upstream in &snapshot.upstreams {
+        out.sample(
+            &[("upstream", upstream.name())],
+            upstream.retries_withheld(),
+        );
+    }
                     ("upstream", &**upstream.name()),
                     ("server", &server.address),
                 ];

@@ -60,6 +60,13 @@ enum NoHead {
     Send(Box<TrySendError<http::Request<RequestBody>>>),
 }
 
+/// An attempt that failed and may be followed by another.
+struct Setback {
+    at: usize,
+    fault: Fault,
+    error: UpstreamError,
+}
+
 /// Where and how one attempt goes.
 struct Attempt<'a> {
     upstream: &'a Upstream,
@@ -90,6 +97,7 @@ pub(super) async fn exchange(
         body: request.body,
     });
     outgoing.prepare();
+    upstream.budget.earn();
     let switch = request
         .upgrade
         .map(|upgrade| Switch::prepare(upgrade, request.version, &mut outgoing));
@@ -155,7 +163,7 @@ impl Attempt<'_> {
         let settings = &self.upstream.settings;
         let mut tried = Vec::new();
         let mut left = settings.retries;
-        let mut last = None;
+        let mut last: Option<Setback> = None;
         loop {
             let choice = Choice {
                 tried: &tried,
@@ -168,9 +176,21 @@ impl Attempt<'_> {
                 Ok(chosen) => chosen,
                 Err(NoServer::AllTried | NoServer::Full) => {
                     let full = || UpstreamError::Full(self.upstream.name().clone());
-                    return Err(last.unwrap_or_else(full));
+                    return Err(last.map_or_else(full, |setback| setback.error));
                 }
             };
+            if let Some(Setback { at, fault, error }) = last.take() {
+                match fault {
+                    // The server never saw it: that is no load.
+                    Fault::Stale => {}
+                    Fault::Server if self.upstream.budget.spend(now()) => {}
+                    Fault::Server => return Err(error),
+                }
+                if let Some(server) = self.upstream.servers.get(at) {
+                    Counts::add(&server.counts.retries);
+                }
+                tracing::debug!(upstream = %self.upstream.name(), %error, "request is tried again");
+            }
             let failed = match self.once(server, outgoing).await {
                 Ok(answered) => return Ok(answered),
                 Err(failed) => failed,
@@ -186,12 +206,12 @@ impl Attempt<'_> {
                 Fault::Stale => self.age = Age::Fresh,
                 Fault::Server => tried.push(at),
             }
-            if let Some(server) = self.upstream.servers.get(at) {
-                Counts::add(&server.counts.retries);
-            }
-            tracing::debug!(upstream = %self.upstream.name(), error = %failed.error, "request is tried again");
             outgoing = again;
-            last = Some(failed.error);
+            last = Some(Setback {
+                at,
+                fault: failed.fault,
+                error: failed.error,
+            });
         }
     }
 

@@ -187,6 +187,7 @@ fn settings(servers: &[String]) -> Settings {
         keep_connections: 8,
         max_outstanding: 64,
         retries: 2,
+        retry_budget: 20,
         failures: 3,
         rest: Duration::from_secs(1),
         max_rest: Duration::from_secs(8),

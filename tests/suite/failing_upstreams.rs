@@ -4,7 +4,7 @@ use http::Response;
 
 use super::harness::raw::Raw;
 use super::harness::upstream::response;
-use super::harness::{Config, Gateway, Upstream, body, within};
+use super::harness::{Config, Gateway, Upstream, body, ports, within};
 
 /// One route for each error shape to the upstream `app`.
 fn shapes(config: Config) -> Config {
@@ -245,4 +245,37 @@ async fn requests_go_to_the_server_with_the_fewest_outstanding() {
     for call in calls {
         call.await.unwrap().expect(200);
     }
+}
+
+/// The sum of a metric of the upstream `app` over its servers.
+fn sum(metrics: &str, name: &str) -> u64 {
+    let begin = format!("{name}{{upstream=\"app\"");
+    let lines = metrics.lines().filter(|line| line.starts_with(&begin));
+    let values = lines.filter_map(|line| line.rsplit(' ').next());
+    values.map(|value| value.parse::<u64>().unwrap()).sum()
+}
+
+#[tokio::test]
+async fn retries_are_a_share_of_the_requests_and_not_a_multiple() {
+    let dead = [ports::free(), ports::free()].map(|port| format!("\"http://127.0.0.1:{port}\""));
+    let upstream = format!(
+        "[[upstream]]\nname = \"app\"\nservers = [{}]\nmax_failures = 1000\nretry_budget = 10",
+        dead.join(", ")
+    );
+    let config = Config::new().toml(&upstream);
+    let gateway = config
+        .route("/**", "upstream = \"app\"\nauth = \"none\"")
+        .start()
+        .await;
+    let begun = std::time::Instant::now();
+    for _ in 0..100 {
+        gateway.https().get("/a").send().await.expect(502);
+    }
+    let metrics = gateway.admin().get("/metrics").send().await.text();
+    let retries = sum(&metrics, "portcullis_upstream_retries_total");
+    // Ten that were saved up, ten for the requests, one a second.
+    let most = 10 + 10 + begun.elapsed().as_secs() + 1;
+    assert!((10..=most).contains(&retries), "{retries} of {most}");
+    let withheld = sum(&metrics, "portcullis_upstream_retries_withheld_total");
+    assert_eq!(retries + withheld, 100, "{metrics}");
 }
