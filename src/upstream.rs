@@ -38,6 +38,7 @@ pub use answer_body::AnswerBody;
 pub use error::{AuthoritiesError, ConnectError, ProtocolError, UpstreamError};
 pub use pool::Pools;
 pub use request::Request;
+pub use tunnel::{Passed, Traffic};
 pub use upload::{RequestBody, RequestBodyError, TrailerRule};
 
 /// What the configuration says of one upstream.
@@ -62,10 +63,10 @@ pub struct Settings {
     pub max_outstanding: u32,
     /// How many more servers or connections a request may be tried on.
     pub retries: u32,
-    /// Failures in a row after which a server rests.
     /// Retries for every hundred requests to this upstream. A connection that the server had closed
     /// before the request was sent costs none.
     pub retry_budget: u32,
+    /// Failures in a row after which a server rests.
     pub failures: u32,
     /// The first rest of a failing server; each further one is twice as long.
     pub rest: Duration,
@@ -78,8 +79,8 @@ pub struct Settings {
 pub struct Upstream {
     settings: Settings,
     servers: Vec<Arc<Server>>,
-    rests: Rests,
     budget: RetryBudget,
+    rests: Rests,
     clock: Clock,
 }
 
@@ -125,11 +126,11 @@ impl Upstream {
         });
         Ok(Self {
             servers: servers.collect(),
-            rests: Rests {
             budget: match previous {
                 Some(previous) => previous.budget.with_share(settings.retry_budget),
                 None => RetryBudget::new(settings.retry_budget),
             },
+            rests: Rests {
                 after: settings.failures,
                 first: settings.rest,
                 longest: settings.max_rest,
@@ -143,12 +144,12 @@ impl Upstream {
         &self.settings.name
     }
 
-    /// Each server as it stands, for metrics and readiness.
     /// Requests that were not tried again because too many were.
     pub fn retries_withheld(&self) -> u64 {
         self.budget.withheld()
     }
 
+    /// Each server as it stands, for metrics and readiness.
     pub fn servers(&self) -> impl Iterator<Item = ServerStatus> {
         self.servers.iter().map(|server| ServerStatus {
             address: server.address.to_string(),

@@ -19,6 +19,7 @@ use crate::body::{Body, BodyError};
 use crate::inbound::{ClientIp, Inbound, Peer, RequestId, Scheme};
 use crate::route::{Route, Target};
 use crate::telemetry::RequestFigures;
+use crate::upstream::{Passed, Traffic};
 
 /// The account of one request. It is written when it is dropped: after the last byte of the answer,
 /// or wherever the client hung up.
@@ -42,6 +43,8 @@ pub struct AccessEntry {
     rejection: Option<Refused>,
     answer: Option<Answer>,
     sent: u64,
+    /// What goes on after the answer, when it opened a tunnel.
+    tunnel: Option<Arc<Passed>>,
     end: End,
 }
 
@@ -62,7 +65,7 @@ enum End {
     /// Dropped on the way: the client went, or the server is going.
     Abandoned,
     Complete,
-    /// The upstream's answer broke off.
+    /// The upstream's answer broke off, or a side of the tunnel did.
     Broken,
 }
 
@@ -92,6 +95,7 @@ impl AccessEntry {
             rejection: None,
             answer: None,
             sent: 0,
+            tunnel: None,
             end: End::Abandoned,
         }
     }
@@ -144,12 +148,18 @@ impl AccessEntry {
     }
 
     /// The answer's head is ready. An answer that streams carries the account with it and closes it
-    /// at its end; any other is accounted for now.
-    pub fn answered(mut self, res: Response<Body>) -> Response<Body> {
+    /// at its end, and so does a tunnel; any other is accounted for now.
+    pub fn answered(mut self, mut res: Response<Body>) -> Response<Body> {
         self.answer = Some(Answer {
             status: res.status(),
             at: self.recorder.clock.steady(),
         });
+        if let Some(traffic) = res.extensions_mut().remove::<Traffic>() {
+            self.tunnel = Some(traffic.passed());
+            self.end = End::Complete;
+            traffic.keep(self);
+            return res;
+        }
         match res.body() {
             Body::Empty | Body::Whole(_) => {
                 self.sent = match self.method {
@@ -170,22 +180,27 @@ impl AccessEntry {
         // What nginx writes for a client that went before its answer; it is never sent.
         let status = self.answer.as_ref().map_or(499, |a| a.status.as_u16());
         let head = self.answer.as_ref().map_or(now, |a| a.at);
+        let (sent, end) = match &self.tunnel {
+            None => (self.sent, self.end),
+            Some(passed) if passed.broke() => (passed.down(), End::Broken),
+            Some(passed) => (passed.down(), self.end),
+        };
         self.recorder.metrics.record(&RequestFigures {
             route: self.route.as_ref(),
             upstream: self.upstream.as_ref(),
             status,
             head: head.saturating_sub(self.began),
-            sent: self.sent,
+            sent,
             rejection: self.rejection.as_ref().map(|r| r.word),
         });
         self.recorder.log.append(|out| {
             let mut line = Line::begin(out, self.recorder.clock.now());
             self.describe(&mut line);
             line.number("status", u64::from(status));
-            line.number("bytes", self.sent);
+            line.number("bytes", sent);
             line.milliseconds("answered_ms", head.saturating_sub(self.began));
             line.milliseconds("duration_ms", now.saturating_sub(self.began));
-            match self.end {
+            match end {
                 End::Complete => {}
                 End::Abandoned => line.word("ended", "abandoned"),
                 End::Broken => line.word("ended", "broken"),

@@ -2,9 +2,11 @@
 
 mod flow;
 mod frames;
+mod traffic;
 
 use std::future::poll_fn;
 use std::io;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 use std::time::Duration;
@@ -23,6 +25,9 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
 
 use flow::{Flow, Until};
+use traffic::Running;
+
+pub use traffic::{Passed, Traffic};
 
 use super::answer;
 use super::answer_body::InFlight;
@@ -132,12 +137,15 @@ impl Switch {
             }
         }
         *response.headers_mut() = headers;
+        let traffic = Traffic::default();
         let tunnel = Tunnel {
+            traffic: traffic.begin(),
             client: self.client,
             server,
             idle,
             _outstanding: in_flight.server,
         };
+        response.extensions_mut().insert(traffic);
         let mut tether = self.tether;
         if let Some(tether) = &mut tether {
             tether.hold();
@@ -161,6 +169,7 @@ struct Tunnel {
     client: OnUpgrade,
     server: OnUpgrade,
     idle: Duration,
+    traffic: Running,
     _outstanding: Outstanding,
 }
 
@@ -176,12 +185,17 @@ impl Tunnel {
             }
         };
         let moved = AtomicBool::new(false);
+        let passed = self.traffic.passed();
         let mut sides = Sides::new(TokioIo::new(client), TokioIo::new(server));
+        sides.down.count_in(Arc::clone(&passed));
         let cause = tokio::select! {
             copied = sides.copy(Until::End, &moved) => {
                 return match copied {
                     Ok(()) => tracing::debug!("tunnel closed"),
-                    Err(error) => tracing::debug!(%error, "tunnel broke"),
+                    Err(error) => {
+                        passed.has_broken();
+                        tracing::debug!(%error, "tunnel broke");
+                    }
                 };
             }
             () = silence(&moved, self.idle) => {

@@ -3,7 +3,9 @@
 use serde_json::{Value, json};
 
 use super::accounts::{PASSWORD, login, register, text};
+use super::harness::websocket::CLOSE;
 use super::harness::{Client, Config, Upstream, tokens};
+use super::websockets::{ask, ask_h2};
 
 /// The lines of the log that are access entries.
 fn entries(log: &str) -> Vec<Value> {
@@ -42,6 +44,32 @@ async fn every_request_leaves_one_line_in_the_access_log() {
         !stopped.log.contains("secret=1"),
         "a query is not logged by default"
     );
+}
+
+#[tokio::test]
+async fn a_websocket_has_its_line_at_its_end_with_what_the_client_was_sent() {
+    let upstream = Upstream::websocket_echo().await;
+    let gateway = Config::new().app(&upstream).start().await;
+    let (status, _, socket) = ask(&gateway.https(), "/public/ws", &[]).await;
+    assert_eq!(status, 101);
+    let (status, h2_socket) = ask_h2(&gateway.h2(), "/public/ws2", &[]).await;
+    assert_eq!(status, 200);
+    for mut socket in [socket, h2_socket].into_iter().flatten() {
+        socket.send_text("what is echoed").await;
+        socket.receive_text().await;
+        socket.send(CLOSE, &1000_u16.to_be_bytes()).await.unwrap();
+        while socket.receive().await.is_some() {}
+    }
+    let log = gateway.stop().await.log;
+    for (path, status) in [("/public/ws", 101), ("/public/ws2", 200)] {
+        let mut lines = entries(&log);
+        lines.retain(|line| line["path"] == path);
+        assert_eq!(lines.len(), 1, "{log}");
+        assert_eq!(lines[0]["status"], status);
+        let sent = lines[0]["bytes"].as_u64().unwrap();
+        assert!(sent >= 16, "{}", lines[0]);
+        assert_eq!(lines[0]["upstream"], "app");
+    }
 }
 
 #[tokio::test]

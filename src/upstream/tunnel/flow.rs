@@ -2,12 +2,14 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::frames::Frames;
+use super::traffic::Passed;
 
 /// Bytes held for each direction of a tunnel.
 const BUFFER: usize = 8 * 1024;
@@ -30,6 +32,7 @@ pub(super) struct Flow {
     /// Nothing more comes.
     ended: bool,
     unflushed: bool,
+    passed: Option<Arc<Passed>>,
 }
 
 impl Flow {
@@ -40,7 +43,13 @@ impl Flow {
             frames: Frames::default(),
             ended: false,
             unflushed: false,
+            passed: None,
         }
+    }
+
+    /// From now on what is passed on is counted.
+    pub(super) fn count_in(&mut self, passed: Arc<Passed>) {
+        self.passed = Some(passed);
     }
 
     /// Whether a frame of ours fits after what was passed on, and means something there.
@@ -72,6 +81,9 @@ impl Flow {
                     return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
                 }
                 self.frames.pass(piece.get(..written).unwrap_or(piece));
+                if let Some(passed) = &self.passed {
+                    passed.add(written);
+                }
                 self.held.start += written;
                 self.unflushed = true;
             }
