@@ -38,8 +38,8 @@ use tokio::time::MissedTickBehavior;
 
 pub use api_key::{
     ApiKey, ApiKeyError, ApiKeyId, Binding, BindingError, BoundName, DeadKey, Holder, IssuedKey,
-    KeyForm, KeyHash, KeyOwner, KeyPrefix, KeyText, NewApiKey, NotAPrefix, OpenedKey, Scope,
-    ShownKey, WrittenBinding,
+    KeyForm, KeyHash, KeyLookup, KeyLookups, KeyOwner, KeyPrefix, KeyText, NewApiKey, NotAPrefix,
+    OpenedKey, Scope, ShownKey, WrittenBinding,
 };
 pub use attributes::{AttributeError, Attributes};
 pub use audit::{Actor, Audit, Event, Origin, Refusal};
@@ -125,6 +125,7 @@ struct Shared {
     device_ring: Ring,
     key_form: KeyForm,
     key_uses: KeyUses,
+    key_lookups: KeyLookups,
     /// Seals session cookies.
     session_ring: Ring,
     /// Seals the codes of the login host.
@@ -157,6 +158,7 @@ impl Accounts {
                 Ring::load(&store, "api-key", now).await?,
             ),
             key_uses: KeyUses::default(),
+            key_lookups: KeyLookups::default(),
             session_ring: Ring::load(&store, "session", now).await?,
             code_ring: Ring::load(&store, "login-code", now).await?,
             uses: browser::Uses::default(),
@@ -288,6 +290,11 @@ impl Accounts {
     }
 
     /// How late this node heard of what others revoked.
+    /// What became of the API keys that were shown.
+    pub fn key_lookups(&self) -> &KeyLookups {
+        &self.0.key_lookups
+    }
+
     pub fn revocation_lags(&self) -> LagFigures {
         self.0.lags.figures()
     }

@@ -1,5 +1,6 @@
 //! API keys: long-lived credentials for programs, each somebody's, bound to what it is for.
 
+mod lookups;
 mod operations;
 mod text;
 mod uses;
@@ -16,6 +17,7 @@ use super::user::{Account, AccountId, Role};
 use crate::clock::Timestamp;
 use crate::inbound::ClientIp;
 
+pub use lookups::{KeyLookup, KeyLookups};
 pub use operations::{ApiKeyError, IssuedKey, NewApiKey};
 pub use text::{KeyForm, KeyHash, KeyPrefix, KeyText, NotAPrefix, ShownKey};
 pub(super) use uses::KeyUses;

@@ -13,7 +13,7 @@ use std::time::Duration;
 use http::HeaderName;
 use tokio::runtime::Handle;
 
-use crate::accounts::{Accounts, ApiKeyId, BoundName, DeadKey, OpenedKey};
+use crate::accounts::{Accounts, ApiKeyId, BoundName, DeadKey, KeyLookup, OpenedKey};
 use crate::clock::{Clock, Timestamp};
 use crate::inbound::ClientIp;
 
@@ -107,6 +107,7 @@ impl ApiKeys {
         clock: &Clock,
     ) -> Result<Identity, AuthnError> {
         if text.len() > LONGEST {
+            self.count(KeyLookup::Unknown);
             return Err(AuthnError::ApiKey(KeyError::Foreign));
         }
         let digest = TokenDigest::of(text);
@@ -117,12 +118,21 @@ impl ApiKeys {
         };
         let now = clock.now();
         let live = match self.known.find(&digest) {
-            Some(Known::Dead { why, until }) if now < until => return Err(refused(why)),
+            Some(Known::Dead { why, until }) if now < until => {
+                self.count(KeyLookup::Remembered);
+                return Err(refused(why));
+            }
             Some(Known::Live(live)) => match self.standing(&live, now) {
-                Standing::Current => live,
+                Standing::Current => {
+                    self.count(KeyLookup::Remembered);
+                    live
+                }
                 Standing::Old => self.look_again(shown, live, clock).await?,
                 Standing::Changed => self.look_up(shown, clock).await?,
-                Standing::Revoked => return Err(self.bury(digest, DeadKey::Revoked, now)),
+                Standing::Revoked => {
+                    self.count(KeyLookup::Remembered);
+                    return Err(self.bury(digest, DeadKey::Revoked, now));
+                }
             },
             Some(Known::Dead { .. }) | None => self.look_up(shown, clock).await?,
         };
@@ -188,7 +198,24 @@ impl ApiKeys {
         }
     }
 
-    async fn look_up(
+    fn count(&self, lookup: KeyLookup) {
+        self.accounts.key_lookups().count(lookup);
+    }
+
+    async fn look_up(&self, shown: Shown<'_>, clock: &Clock) -> Result<Rc<Live>, AuthnError> {
+        let looked = self.ask(shown, clock).await;
+        self.count(match &looked {
+            Ok(_) => KeyLookup::Found,
+            Err(AuthnError::ApiKey(KeyError::Foreign | KeyError::Dead(DeadKey::Unknown))) => {
+                KeyLookup::Unknown
+            }
+            Err(AuthnError::ApiKey(_)) => KeyLookup::Refused,
+            Err(_) => KeyLookup::Unavailable,
+        });
+        looked
+    }
+
+    async fn ask(
         &self,
         Shown {
             text,

@@ -56,6 +56,11 @@ fn expose_accounts(services: &Services, out: &mut Exposition) {
     let help = "Since when the database has not been heard of, in seconds.";
     out.family("portcullis_revocation_news_age_seconds", Kind::Gauge, help);
     out.sample(&[], revocations.staleness().as_secs_f64());
+    let help = "API keys that were shown, by what became of them.";
+    out.family("portcullis_api_key_lookups_total", Kind::Counter, help);
+    for (outcome, count) in services.accounts.key_lookups().named() {
+        out.sample(&[("outcome", outcome)], count);
+    }
     let lags = services.accounts.revocation_lags();
     let help = "From a revocation on another node until this one refused what it concerns.";
     out.family("portcullis_revocation_lag_seconds", Kind::Histogram, help);
@@ -128,11 +133,6 @@ const SERVER_FIGURES: [ServerFigure; 6] = [
 
 fn expose_upstreams(current: &ArcSwap<Snapshot>, out: &mut Exposition) {
     let snapshot = current.load();
-    for (name, kind, help, read) in SERVER_FIGURES {
-        out.family(name, kind, help);
-        for upstream in &snapshot.upstreams {
-            for server in upstream.servers() {
-                let labels = [
     let help = "Requests that were not tried again because too many were.";
     out.family(
         "portcullis_upstream_retries_withheld_total",
@@ -145,6 +145,11 @@ fn expose_upstreams(current: &ArcSwap<Snapshot>, out: &mut Exposition) {
             upstream.retries_withheld(),
         );
     }
+    for (name, kind, help, read) in SERVER_FIGURES {
+        out.family(name, kind, help);
+        for upstream in &snapshot.upstreams {
+            for server in upstream.servers() {
+                let labels = [
                     ("upstream", &**upstream.name()),
                     ("server", &server.address),
                 ];

@@ -28,6 +28,36 @@ async fn a_revoked_key_is_dead_at_once() {
 }
 
 #[tokio::test]
+async fn look_ups_of_keys_are_counted_by_what_became_of_them() {
+    let upstream = Upstream::echo().await;
+    // Each worker looks a key up for itself.
+    let config = config(&upstream).toml("[server]\nworkers = 1");
+    let gateway = config.start().await;
+    command(&gateway, "service add ci");
+    let (key, id) = create(&gateway, "--service ci");
+    for _ in 0..3 {
+        get(&gateway, "/app/x", &key).await.expect(200);
+    }
+    let (other, other_id) = create(&gateway, "--service ci");
+    command(&gateway, &format!("api-key revoke {id}"));
+    command(&gateway, &format!("api-key revoke {other_id}"));
+    for text in [&key, &other, &other, "pck_made-up"] {
+        get(&gateway, "/app/x", text).await.expect(401);
+    }
+    let metrics = gateway.admin().get("/metrics").send().await.text();
+    for (outcome, count) in [
+        ("remembered", 4),
+        ("found", 1),
+        ("unknown", 1),
+        ("refused", 1),
+        ("unavailable", 0),
+    ] {
+        let line = format!("portcullis_api_key_lookups_total{{outcome=\"{outcome}\"}} {count}\n");
+        assert!(metrics.contains(&line), "{line}{metrics}");
+    }
+}
+
+#[tokio::test]
 async fn a_key_that_is_revoked_in_the_database_is_dead_within_moments() {
     let upstream = Upstream::echo().await;
     let gateway = Config::new().app(&upstream).toml(ROUTES).start().await;
