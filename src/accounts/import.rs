@@ -54,6 +54,9 @@ pub enum ImportError {
     ForeignUsername,
     #[error("it was created in the future")]
     Future,
+    /// What its tokens and rows of backends say of it would come to life again.
+    #[error("an account of this id was deleted here, and no id is given twice")]
+    Deleted,
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -86,6 +89,11 @@ impl Accounts {
         };
         if there.is_some() {
             return Ok(Arrival::Present);
+        }
+        if let Some(id) = new.id
+            && self.store().was_deleted(id).await?
+        {
+            return Err(ImportError::Deleted);
         }
         match mode {
             ImportMode::Import => self.take_in(new, now, origin).await,
@@ -124,7 +132,7 @@ impl Accounts {
         };
         let entry = Entry {
             event: Event::Imported,
-            account: account.id,
+            account: Some(account.id),
             session: None,
             origin: origin.clone(),
         };
@@ -140,7 +148,7 @@ impl Accounts {
                 Ok(Arrival::Added)
             }
             Created::Taken | Created::NotInvited => Err(ImportError::Taken),
-            // It came in meanwhile, or was deleted here.
+            // It came in meanwhile.
             Created::Known => Ok(Arrival::Present),
         }
     }

@@ -123,7 +123,8 @@ pub(super) async fn perform(
                 Err(
                     error @ (ImportError::Taken
                     | ImportError::ForeignUsername
-                    | ImportError::Future),
+                    | ImportError::Future
+                    | ImportError::Deleted),
                 ) => report.refuse(line, error.to_string()),
             }
         }

@@ -27,6 +27,15 @@ impl Store {
         .transpose()
     }
 
+    /// Whether there was an account of this id and is none any more.
+    pub async fn was_deleted(&self, id: AccountId) -> Result<bool, StoreError> {
+        let found = query("SELECT 1 FROM accounts WHERE id = $1 AND status = 'deleted'")
+            .bind(id.to_string())
+            .fetch_optional(self)
+            .await?;
+        Ok(found.is_some())
+    }
+
     pub async fn account_by_login(
         &self,
         name: &LoginName,

@@ -64,12 +64,8 @@ async fn who_is_there_is_left_alone_and_a_name_is_not_given_twice() {
     world.accounts.delete(ann.id, &origin()).await.unwrap();
     let mut gone = bob(Some(ann.id.as_str()));
     gone.email = EmailAddress::parse("ann@example.com").unwrap();
-    let arrival = world.import(gone).await.unwrap();
-    assert_eq!(
-        arrival,
-        Arrival::Present,
-        "a deleted account does not come back"
-    );
+    let arrival = world.import(gone).await;
+    assert!(matches!(arrival, Err(ImportError::Deleted)), "{arrival:?}");
     let mut early = bob(Some("7"));
     early.email = EmailAddress::parse("cat@example.com").unwrap();
     early.created_at = Some(world.clock.now() + Duration::from_secs(60));
@@ -89,4 +85,20 @@ async fn an_imported_user_and_nobody_cost_one_hash_each() {
         assert_eq!(world.check(name, "wrong").await, None);
         assert_eq!(world.accounts.hasher().hashes(), before + done, "{name}");
     }
+}
+
+#[tokio::test]
+async fn the_id_of_a_deleted_account_is_refused_and_a_dry_run_says_so() {
+    let world = World::new().await;
+    assert_eq!(world.import(bob(Some("42"))).await.unwrap(), Arrival::Added);
+    let id = AccountId::parse("42").unwrap();
+    world.accounts.delete(id, &origin()).await.unwrap();
+    for mode in [ImportMode::Rehearse, ImportMode::Import] {
+        let again = world
+            .accounts
+            .import(bob(Some("42")), mode, &origin())
+            .await;
+        assert!(matches!(again, Err(ImportError::Deleted)), "{again:?}");
+    }
+    assert_eq!(world.import(bob(None)).await.unwrap(), Arrival::Added);
 }

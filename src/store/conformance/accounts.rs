@@ -42,7 +42,9 @@ pub(super) async fn a_login_name_belongs_to_one_account(store: &Store) {
     assert!(store.commit(delete.clone()).await.unwrap().is_some());
     assert!(store.commit(delete).await.unwrap().is_none());
     assert!(store.account(ann.id).await.unwrap().is_none());
+    assert!(store.was_deleted(ann.id).await.unwrap());
     assert_eq!(create(store, &other).await, Created::Done);
+    assert!(!store.was_deleted(other.id).await.unwrap());
 }
 
 pub(super) async fn accounts_are_listed_page_by_page(store: &Store) {
