@@ -384,7 +384,7 @@ impl Accounts {
     fn note(&self, event: Event, account: AccountId, origin: &Origin) {
         self.audit().stored(&audit::Entry {
             event,
-            account,
+            account: Some(account),
             session: None,
             origin: origin.clone(),
         });

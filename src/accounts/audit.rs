@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::api_key::ApiKeyId;
+use super::invitation::InvitationDigest;
 use super::session::SessionId;
 use super::user::{AccountId, Role, Status};
 use crate::inbound::ClientIp;
@@ -84,6 +85,8 @@ pub enum Event {
     /// The old one and its successor.
     ApiKeyRotated(ApiKeyId, ApiKeyId),
     ApiKeyRevoked(ApiKeyId),
+    Invited(InvitationDigest),
+    InvitationRevoked(InvitationDigest),
 }
 
 impl Event {
@@ -107,6 +110,8 @@ impl Event {
             Self::ApiKeyCreated(_) => "api_key_created",
             Self::ApiKeyRotated(..) => "api_key_rotated",
             Self::ApiKeyRevoked(_) => "api_key_revoked",
+            Self::Invited(_) => "invited",
+            Self::InvitationRevoked(_) => "invitation_revoked",
         }
     }
 
@@ -121,6 +126,7 @@ impl Event {
             Self::SignedOn(host) => host.clone(),
             Self::ApiKeyCreated(id) | Self::ApiKeyRevoked(id) => id.to_string(),
             Self::ApiKeyRotated(old, new) => format!("{old} {new}"),
+            Self::Invited(digest) | Self::InvitationRevoked(digest) => digest.to_string(),
             Self::Registered
             | Self::Imported
             | Self::LoggedIn
@@ -140,7 +146,8 @@ impl Event {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
     pub event: Event,
-    pub account: AccountId,
+    /// Whom it concerns; `None`: no account in particular.
+    pub account: Option<AccountId>,
     pub session: Option<SessionId>,
     pub origin: Origin,
 }
@@ -165,7 +172,7 @@ impl Audit {
             target: "audit",
             event = entry.event.word(),
             detail = entry.event.detail(),
-            account = %entry.account,
+            account = entry.account.map(|id| id.to_string()),
             session = entry.session.map(|id| id.to_string()),
             actor = %entry.origin.actor,
             client = entry.origin.client.map(|ip| ip.address().to_string()),

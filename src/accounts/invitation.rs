@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use aws_lc_rs::digest;
 
-use super::audit::Origin;
+use super::audit::{Entry, Event, Origin};
 use super::{Accounts, Role};
 use crate::clock::Timestamp;
 use crate::secret::{self, Secret};
@@ -138,14 +138,13 @@ impl Accounts {
             created_at: now,
             expires_at: now + new.lifetime,
         };
-        let create = CreateInvitation(invitation.clone());
+        let entry = entry(Event::Invited(invitation.digest.clone()), origin);
+        let create = CreateInvitation {
+            invitation: invitation.clone(),
+            entry: entry.clone(),
+        };
         self.store().commit(create).await?;
-        tracing::info!(
-            target: "audit",
-            event = "invited",
-            invitation = %invitation.digest,
-            actor = %origin.actor,
-        );
+        self.audit().stored(&entry);
         Ok((invitation, code))
     }
 
@@ -160,17 +159,26 @@ impl Accounts {
         digest: InvitationDigest,
         origin: &Origin,
     ) -> Result<bool, StoreError> {
-        let text = digest.to_string();
-        let revoked = self.store().commit(RevokeInvitation(digest)).await?;
+        let entry = entry(Event::InvitationRevoked(digest.clone()), origin);
+        let revoke = RevokeInvitation {
+            digest,
+            at: self.now(),
+            entry: entry.clone(),
+        };
+        let revoked = self.store().commit(revoke).await?;
         if revoked {
-            tracing::info!(
-                target: "audit",
-                event = "invitation_revoked",
-                invitation = text,
-                actor = %origin.actor,
-            );
+            self.audit().stored(&entry);
         }
         Ok(revoked)
+    }
+}
+
+fn entry(event: Event, origin: &Origin) -> Entry {
+    Entry {
+        event,
+        account: None,
+        session: None,
+        origin: origin.clone(),
     }
 }
 

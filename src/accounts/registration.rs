@@ -204,7 +204,7 @@ impl Accounts {
         };
         let entry = Entry {
             event: Event::Registered,
-            account: account.id,
+            account: Some(account.id),
             session: None,
             origin: origin.clone(),
         };

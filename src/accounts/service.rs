@@ -80,7 +80,7 @@ impl Accounts {
         };
         let entry = Entry {
             event: Event::ServiceAdded,
-            account: service.id,
+            account: Some(service.id),
             session: None,
             origin: origin.clone(),
         };

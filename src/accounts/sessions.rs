@@ -91,7 +91,7 @@ impl Accounts {
         };
         let entry = Entry {
             event: Event::LoggedIn,
-            account: account.id,
+            account: Some(account.id),
             session: Some(session.id),
             origin,
         };
@@ -246,7 +246,7 @@ impl Accounts {
         };
         self.audit().stored(&Entry {
             event,
-            account,
+            account: Some(account),
             session,
             origin: origin.clone(),
         });

@@ -265,7 +265,7 @@ impl Change for VerifyEmail {
             .await?;
         let entry = Entry {
             event: Event::EmailVerified,
-            account: self.account,
+            account: Some(self.account),
             session: None,
             origin: self.origin.clone(),
         };
@@ -381,7 +381,7 @@ async fn note(
 ) -> Result<(), StoreError> {
     let entry = Entry {
         event,
-        account,
+        account: Some(account),
         session: None,
         origin: ending.origin.clone(),
     };

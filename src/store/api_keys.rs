@@ -134,7 +134,7 @@ impl Change for RevokeApiKey {
         }
         let entry = Entry {
             event: Event::ApiKeyRevoked(self.id),
-            account: owner.id(),
+            account: Some(owner.id()),
             session: None,
             origin: self.ending.origin.clone(),
         };

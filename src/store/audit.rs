@@ -19,7 +19,8 @@ pub(super) async fn write(
     .bind(at.millis())
     .bind(entry.event.word())
     .bind(entry.event.detail())
-    .bind(entry.account.to_string())
+    // The column is older than entries that concern no account.
+    .bind(entry.account.map_or_else(String::new, |id| id.to_string()))
     .bind(entry.session.map(|session| session.to_string()))
     .bind(entry.origin.actor.to_string())
     .bind(rows::client_text(entry.origin.client))

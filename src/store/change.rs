@@ -111,7 +111,7 @@ pub enum Rotation {
     Expired,
     /// The token was used up before; the session was ended.
     Reused {
-        entry: Entry,
+        entry: Box<Entry>,
         revoked: Revoked,
     },
 }
@@ -209,11 +209,18 @@ pub struct VerifyEmail {
 
 /// Keeps an invitation.
 #[derive(Clone, Debug)]
-pub struct CreateInvitation(pub Invitation);
+pub struct CreateInvitation {
+    pub invitation: Invitation,
+    pub entry: Entry,
+}
 
 /// Forgets an invitation. Answers whether there was one.
 #[derive(Clone, Debug)]
-pub struct RevokeInvitation(pub InvitationDigest);
+pub struct RevokeInvitation {
+    pub digest: InvitationDigest,
+    pub at: Timestamp,
+    pub entry: Entry,
+}
 
 /// Keeps a code for a session. Answers whether the session is live; otherwise nothing is kept.
 #[derive(Clone, Debug)]

@@ -97,7 +97,7 @@ fn hash(text: &str) -> PasswordHash {
 fn entry(event: Event, account: AccountId) -> Entry {
     Entry {
         event,
-        account,
+        account: Some(account),
         session: None,
         origin: origin(),
     }

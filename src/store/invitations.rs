@@ -1,7 +1,7 @@
 //! Invitations in the database.
 
 use super::sql::{Connection, Row, query};
-use super::{Change, Store, rows};
+use super::{Change, Store, audit, rows};
 use crate::accounts::{Invitation, InvitationDigest};
 use crate::clock::Timestamp;
 use crate::store::StoreError;
@@ -42,7 +42,7 @@ impl Change for CreateInvitation {
     type Output = ();
 
     async fn apply(&self, connection: &mut Connection<'_>) -> Result<(), StoreError> {
-        let Self(invitation) = self;
+        let Self { invitation, entry } = self;
         query(
             "INSERT INTO invitations (digest, roles, uses, used, created_at, expires_at) \
              VALUES ($1, $2, $3, $4, $5, $6)",
@@ -53,9 +53,9 @@ impl Change for CreateInvitation {
         .bind(i64::from(invitation.used))
         .bind(invitation.created_at.millis())
         .bind(invitation.expires_at.millis())
-        .execute(connection)
+        .execute(&mut *connection)
         .await?;
-        Ok(())
+        audit::write(connection, entry, invitation.created_at).await
     }
 }
 
@@ -63,12 +63,15 @@ impl Change for RevokeInvitation {
     type Output = bool;
 
     async fn apply(&self, connection: &mut Connection<'_>) -> Result<bool, StoreError> {
-        let Self(digest) = self;
         let gone = query("DELETE FROM invitations WHERE digest = $1")
-            .bind(digest.as_str())
-            .execute(connection)
+            .bind(self.digest.as_str())
+            .execute(&mut *connection)
             .await?;
-        Ok(gone > 0)
+        if gone == 0 {
+            return Ok(false);
+        }
+        audit::write(connection, &self.entry, self.at).await?;
+        Ok(true)
     }
 }
 

@@ -68,7 +68,7 @@ impl Change for RedeemLoginCode {
         };
         let entry = Entry {
             event: Event::SignedOn(shown_for.host.clone()),
-            account,
+            account: Some(account),
             session: Some(session),
             origin: self.origin.clone(),
         };

@@ -149,7 +149,7 @@ async fn changed(
 ) -> Result<Option<Revoked>, StoreError> {
     let entry = Entry {
         event,
-        account: service,
+        account: Some(service),
         session: None,
         origin: ending.origin.clone(),
     };

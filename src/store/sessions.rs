@@ -156,14 +156,17 @@ impl Change for Rotate {
         }
         let entry = Entry {
             event: Event::RefreshReused,
-            account,
+            account: Some(account),
             session: Some(self.session),
             origin: self.ending.origin.clone(),
         };
         audit::write(connection, &entry, now).await?;
         let which = Which::Only(self.session);
         let revoked = end(connection, account, which, &self.ending).await?;
-        Ok(Rotation::Reused { entry, revoked })
+        Ok(Rotation::Reused {
+            entry: Box::new(entry),
+            revoked,
+        })
     }
 }
 
@@ -196,7 +199,7 @@ impl Change for EndSessions {
         };
         let entry = Entry {
             event,
-            account: self.account,
+            account: Some(self.account),
             session,
             origin: self.ending.origin.clone(),
         };

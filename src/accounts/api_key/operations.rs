@@ -276,7 +276,7 @@ impl Accounts {
 fn entry(event: Event, owner: KeyOwner, origin: &Origin) -> Entry {
     Entry {
         event,
-        account: owner.id(),
+        account: Some(owner.id()),
         session: None,
         origin: origin.clone(),
     }

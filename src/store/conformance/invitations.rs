@@ -26,10 +26,22 @@ async fn come(store: &Store, number: u32, by: &Invitation, at: Timestamp) -> Cre
     store.commit(create).await.unwrap()
 }
 
+fn told(event: Event) -> Entry {
+    Entry {
+        event,
+        account: None,
+        session: None,
+        origin: Origin::operator("suite"),
+    }
+}
+
 pub(super) async fn an_invitation_is_used_as_often_as_it_says(store: &Store) {
     let (single, double) = (invitation("a", 1), invitation("b", 2));
     for invitation in [&single, &double] {
-        let create = CreateInvitation(invitation.clone());
+        let create = CreateInvitation {
+            invitation: invitation.clone(),
+            entry: told(Event::Invited(invitation.digest.clone())),
+        };
         store.commit(create).await.unwrap();
         let found = store.invitation(&invitation.digest).await.unwrap();
         assert_eq!(found.as_ref(), Some(invitation));
@@ -56,18 +68,26 @@ pub(super) async fn an_invitation_is_used_as_often_as_it_says(store: &Store) {
     assert_eq!(good, std::slice::from_ref(&double));
     assert_eq!(come(store, 10, &double, T0).await, Created::Done);
 
-    assert!(
-        store
-            .commit(RevokeInvitation(double.digest.clone()))
-            .await
-            .unwrap()
-    );
-    assert!(
-        !store
-            .commit(RevokeInvitation(double.digest.clone()))
-            .await
-            .unwrap()
-    );
+    let revoke = RevokeInvitation {
+        digest: double.digest.clone(),
+        at: T0,
+        entry: told(Event::InvitationRevoked(double.digest.clone())),
+    };
+    assert!(store.commit(revoke.clone()).await.unwrap());
+    assert!(!store.commit(revoke).await.unwrap());
+    let told = query("SELECT event, detail FROM audit WHERE account_id = '' ORDER BY id");
+    let rows = told.fetch_all(store).await.unwrap();
+    let told = rows.iter().map(|row| {
+        let text = |column| row.try_get::<String>(column).unwrap();
+        (text("event"), text("detail"))
+    });
+    let expected = [
+        ("invited", &single),
+        ("invited", &double),
+        ("invitation_revoked", &double),
+    ];
+    let expected = expected.map(|(event, of)| (event.to_owned(), of.digest.to_string()));
+    assert_eq!(told.collect::<Vec<_>>(), expected);
     assert_eq!(come(store, 11, &double, T0).await, Created::NotInvited);
     assert!(store.invitations(T0).await.unwrap().is_empty());
 }

@@ -56,7 +56,7 @@ pub(super) async fn a_code_is_good_once_where_it_is_meant_for(store: &Store) {
     assert_eq!(redeemed.entry.event, event);
     assert_eq!(
         (redeemed.entry.account, redeemed.entry.session),
-        (ann.id, Some(session))
+        (Some(ann.id), Some(session))
     );
     assert!(redeem(store, "a", &here, T0).await.is_none());
 

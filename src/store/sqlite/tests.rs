@@ -66,7 +66,7 @@ fn account(email: &str) -> CreateAccount {
         invitation: None,
         entry: Entry {
             event: Event::Registered,
-            account: id,
+            account: Some(id),
             session: None,
             origin: Origin::gateway(),
         },
