@@ -157,25 +157,21 @@ def start(_target, _load, _upstream, _redis, _seconds):
 
 
 def calls(target, load, upstream, _redis, seconds):
-    """System calls of a request, as strace counts them."""
+    """System calls of a request, as strace counts them: from before the load until after it, the clients' connecting included."""
     out = os.path.join(target.run, "strace")
-    load.start(WARM + seconds + 3)
+    pids = [part for pid in target.process.pids() for part in ("-p", str(pid))]
+    tracer = Process(["strace", "-c", "-f", "-o", out, *pids], set(machine.CPUS))
+    time.sleep(1)      # it has attached
+    before = upstream.count()
+    load.start(seconds)
     try:
-        time.sleep(WARM)
-        pids = [part for pid in target.process.pids() for part in ("-p", str(pid))]
-        tracer = Process(["strace", "-c", "-f", "-o", out, *pids], set(machine.CPUS))
-        time.sleep(0.5)      # it has attached
-        before = upstream.count()
-        begun = time.monotonic()
-        time.sleep(seconds)
-        tracer.popen.send_signal(signal.SIGINT)
-        tracer.popen.wait(30)
-        # What was counted while strace attached and detached is left out of neither: a few in ten thousand.
+        load.finish(seconds)
         count = upstream.count() - before
-        tail = count * 0.5 / (time.monotonic() - begun)
     finally:
         load.process.stop()
+        tracer.popen.send_signal(signal.SIGINT)
+        tracer.popen.wait(30)
     rows = re.findall(r"^\s*[\d.]+\s+[\d.]+\s+\d+\s+(\d+)\s+(?:\d+\s+)?([a-z_0-9]+)$", machine.read(out), re.M)
-    each = {name: round(int(calls) / (count + tail), 3) for calls, name in rows if name != "total"}
-    return {"calls": {name: calls for name, calls in each.items() if calls >= 0.005},
+    each = {name: round(int(times) / count, 3) for times, name in rows if name != "total"}
+    return {"calls": {name: times for name, times in each.items() if times >= 0.005},
             "calls_total": round(sum(each.values()), 2)}
