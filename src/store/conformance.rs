@@ -20,7 +20,7 @@ use crate::clock::Timestamp;
 use crate::inbound::ClientIp;
 use crate::secret::Secret;
 
-pub(super) use sessions::{is_successor, rotate};
+pub(super) use sessions::{is_successor, rotate, try_rotate};
 
 pub(super) const T0: Timestamp = Timestamp::from_seconds(1_800_000_000);
 const IDLE: Duration = Duration::from_secs(3600);

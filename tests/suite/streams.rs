@@ -116,7 +116,7 @@ pub struct Streams {
     pub sockets: [WebSocket; 2],
     pub events: [Answering; 2],
     pub call: Answering,
-    pub download: Answering,
+    pub downloads: [Answering; 2],
 }
 
 /// What the last word of a stream says: a WebSocket's code, and a gRPC status.
@@ -145,7 +145,10 @@ impl App {
                     .await,
             ],
             call: self.answering(shown, true, "application/grpc+proto").await,
-            download: self.answering(shown, false, "application/json").await,
+            downloads: [
+                self.answering(shown, false, "application/json").await,
+                self.answering(shown, true, "application/json").await,
+            ],
         }
     }
 
@@ -226,8 +229,8 @@ impl Streams {
         for socket in &mut self.sockets {
             echoes(socket).await;
         }
-        let [one, two] = &mut self.events;
-        for answering in [one, two, &mut self.call, &mut self.download] {
+        let answers = self.events.iter_mut().chain(&mut self.downloads);
+        for answering in answers.chain([&mut self.call]) {
             answering.says("data: more\n\n").await;
         }
     }
@@ -256,9 +259,11 @@ impl Streams {
         assert_eq!(trailers["grpc-status"], word.status);
         assert!(self.call.next().await.is_none());
         self.call.pieces.abandoned().await;
-        let broken = self.download.next().await;
-        assert!(matches!(broken, Some(Err(_))), "{broken:?}");
-        self.download.pieces.abandoned().await;
+        for download in &mut self.downloads {
+            let broken = download.next().await;
+            assert!(matches!(broken, Some(Err(_))), "{broken:?}");
+            download.pieces.abandoned().await;
+        }
     }
 }
 
@@ -277,9 +282,9 @@ async fn a_logout_ends_the_sessions_streams_and_no_others() {
     others.all_live().await;
     let metrics = app.gateway.admin().get("/metrics").send().await.text();
     for line in [
-        "portcullis_streams 6",
-        "portcullis_streams_of_one_session 6",
-        "portcullis_streams_ended_total{cause=\"revoked\"} 6",
+        "portcullis_streams 7",
+        "portcullis_streams_of_one_session 7",
+        "portcullis_streams_ended_total{cause=\"revoked\"} 7",
     ] {
         assert!(
             metrics.lines().any(|said| said == line),

@@ -9,6 +9,15 @@ pub(in crate::store) async fn rotate(
     counter: u64,
     at: Timestamp,
 ) -> Rotation {
+    try_rotate(store, session, counter, at).await.unwrap()
+}
+
+pub(in crate::store) async fn try_rotate(
+    store: &Store,
+    session: SessionId,
+    counter: u64,
+    at: Timestamp,
+) -> Result<Rotation, StoreError> {
     let rotate = Rotate {
         session,
         counter,
@@ -17,7 +26,7 @@ pub(in crate::store) async fn rotate(
         grace: GRACE,
         ending: ending(at),
     };
-    store.commit(rotate).await.unwrap()
+    store.commit(rotate).await
 }
 
 pub(in crate::store) fn is_successor(rotation: &Rotation) -> bool {
