@@ -231,3 +231,26 @@ fn what_is_no_hash_or_too_dear_is_not_imported() {
         assert!(matches!(refused, Some(NotImportable::TooDear(_))), "{text}");
     }
 }
+
+/// How nice a thread of this process is.
+fn niceness(task: &std::path::Path) -> i32 {
+    let stat = std::fs::read_to_string(task.join("stat")).unwrap_or_default();
+    // After the name, which may hold anything: the state, and sixteen fields later this one.
+    let fields = stat.rsplit_once(") ").map(|(_, fields)| fields);
+    let nice = fields.and_then(|fields| fields.split(' ').nth(16)?.parse().ok());
+    nice.unwrap_or(i32::MIN)
+}
+
+#[tokio::test]
+async fn hashing_threads_give_way_to_those_that_serve() {
+    let hasher = Hasher::start(&settings(1, 4)).unwrap();
+    hasher.hash(&password("a")).await.unwrap();
+    let own = niceness(std::path::Path::new("/proc/thread-self"));
+    let tasks = std::fs::read_dir("/proc/self/task").unwrap();
+    let nicer = tasks.map(|task| task.unwrap().path()).any(|task| {
+        // Threads of other tests come and go.
+        let name = std::fs::read_to_string(task.join("comm")).unwrap_or_default();
+        name.starts_with("hasher") && niceness(&task) == (own + 5).min(19)
+    });
+    assert!(nicer);
+}
