@@ -67,8 +67,8 @@ def parse(text):
         if begun:
             name = begun[1]
             found[name] = [float(begun[3]) * UNITS[begun[4]], 0.0, 0.0]
-        elif name and re.search(r"\balloc:", line) and "max" not in line:
-            rows = []
+        elif name and re.search(r"\b(alloc|grow):", line) and "max" not in line:
+            rows = []      # an allocation that grows is one more call of the allocator
         elif rows is not None:
             cells = line.split("│")
             middle = re.search(r"([\d.]+)\s*([KMG]?i?B)?", cells[-4] if len(cells) >= 6 else "")
@@ -77,7 +77,7 @@ def parse(text):
                 continue
             scale = {"B": 1, "KB": 1e3, "KiB": 1024, "MB": 1e6, "MiB": 1024**2}.get(middle[2] or "", 1)
             rows.append(float(middle[1]) * scale)
-            found[name][len(rows)] = rows[-1]
+            found[name][len(rows)] += rows[-1]
             if len(rows) == 2:
                 rows = None
     return found
