@@ -10,7 +10,7 @@ use super::harness::{Answer, Config, Gateway, Upstream, within};
 pub const LOGIN: &str = "login.localhost";
 pub const APP: &str = "app.localhost";
 pub const WIKI: &str = "wiki.localhost";
-/// Of a route for every host below `team.localhost`.
+/// In a domain of its own.
 pub const TEAM: &str = "one.team.localhost";
 /// Its routes take no cookie.
 const API: &str = "api.localhost";
@@ -33,7 +33,8 @@ pub fn config(upstream: &Upstream) -> Config {
         .file("site.key", &leaf.key_pem)
         .upstream("app", upstream)
         .route("/**", &route(&format!("{APP:?}, {WIKI:?}"), ""))
-        .route("/**", &route("\"*.team.localhost\"", ""))
+        .route("/**", &route(&format!("{TEAM:?}"), ""))
+        .route("/**", &route("\"*.wide.localhost\"", ""))
         .route(
             "/**",
             &route(&format!("{API:?}"), "credentials = [\"bearer\"]"),
@@ -287,6 +288,7 @@ async fn nobody_is_sent_to_a_host_that_no_route_with_sessions_names() {
         API,
         LOGIN,
         "team.localhost",
+        "any.wide.localhost",
         "app.localhost:1",
         "app.localhost.evil.example",
         "app.localhost@evil.example",

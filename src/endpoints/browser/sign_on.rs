@@ -202,7 +202,7 @@ mod tests {
     #[tokio::test]
     async fn only_the_login_host_sends_people_on_and_only_to_hosts_that_routes_name() {
         let mut gate = Gate::open().await;
-        let hosts = LoginHosts::sample("login.example", &["app.example", "*.wiki.example"]);
+        let hosts = LoginHosts::sample("login.example", &["app.example", "wiki.example", "*.wiki.example"]);
         gate.context.login_hosts = hosts.into();
         let mut request = gate.request(Endpoint::Browser(BrowserEndpoint::Page));
         for (here, host, ticket, expected) in [
@@ -214,10 +214,11 @@ mod tests {
             ),
             (
                 "login.example",
-                "x.wiki.example",
+                "wiki.example",
                 TICKET,
-                "https://x.wiki.example/a?b=c",
+                "https://wiki.example/a?b=c",
             ),
+            ("login.example", "x.wiki.example", TICKET, "/"),
             ("login.example", "app.example", "", "/"),
             ("login.example", "app.example", &TICKET[1..], "/"),
             ("login.example", "evil.example", TICKET, "/"),
@@ -225,7 +226,7 @@ mod tests {
             ("login.example", "app.example:1", TICKET, "/"),
             ("login.example", "login.example", TICKET, "/"),
             ("login.example", "", TICKET, "/"),
-            ("app.example", "x.wiki.example", TICKET, "/"),
+            ("app.example", "wiki.example", TICKET, "/"),
             ("other.example", "app.example", TICKET, "/"),
         ] {
             request.host = Host::parse(here.as_bytes()).unwrap();
