@@ -42,7 +42,8 @@ pub use copy::{Copied, CopyError, Copying, copy};
 pub use postgres::{Authorities, Encryption, NotAnAddress, PostgresAddress, PostgresSettings};
 pub use revocations::{Place, RevocationNews};
 pub use signing_keys::{
-    AddSigningKey, ForgetSigningKeys, OrderSigningKey, Pace, ResealSigningKey, SealedKey,
+    AddSigningKey, ForgetSigningKeys, OrderSigningKey, Pace, ResealSigningKey, RetireSigningKey,
+    Retired, SealedKey,
 };
 pub use uses::LiveSession;
 

@@ -2,8 +2,8 @@
 
 use super::Accounts;
 use crate::store::{
-    AddSigningKey, ForgetSigningKeys, OrderSigningKey, Pace, ResealSigningKey, SealedKey,
-    StoreError,
+    AddSigningKey, ForgetSigningKeys, OrderSigningKey, Pace, ResealSigningKey, RetireSigningKey,
+    Retired, SealedKey, StoreError,
 };
 
 impl Accounts {
@@ -31,6 +31,12 @@ impl Accounts {
     /// there is none.
     pub async fn order_signing_key(&self, pace: Pace) -> Result<Option<i64>, StoreError> {
         self.store().commit(OrderSigningKey(pace)).await
+    }
+
+    /// Takes a key away that somebody else may have: within a second no gateway believes what it signed.
+    pub async fn retire_signing_key(&self, id: String) -> Result<Retired, StoreError> {
+        let at = self.now();
+        self.store().commit(RetireSigningKey { id, at }).await
     }
 
     /// Forgets the keys before this number.

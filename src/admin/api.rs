@@ -107,6 +107,7 @@ fn say(error: &OperationError) {
         | OperationError::UnknownService
         | OperationError::UnknownKey
         | OperationError::NoSigningKeys
+        | OperationError::KeySigns
         | OperationError::Key(_)
         | OperationError::Ambiguous
         | OperationError::Invalid { .. }

@@ -22,6 +22,10 @@ pub enum OperationError {
     UnknownKey,
     #[error("there are no managed signing keys: a gateway with [tokens.managed] makes the first")]
     NoSigningKeys,
+    #[error(
+        "the key signs, or is to sign: have another one sign first (`portcullis key rotate --now`)"
+    )]
+    KeySigns,
     /// A key was not made or changed.
     #[error(transparent)]
     Key(ApiKeyError),
@@ -41,6 +45,7 @@ impl OperationError {
             OperationError::UnknownService => "unknown_service",
             OperationError::UnknownKey => "unknown_key",
             OperationError::NoSigningKeys => "no_signing_keys",
+            OperationError::KeySigns => "key_signs",
             OperationError::Key(_) => "key_refused",
             OperationError::Ambiguous => "ambiguous",
             OperationError::Invalid { .. } => "invalid",
@@ -58,9 +63,10 @@ impl OperationError {
             OperationError::Invalid { .. }
             | OperationError::Password(_)
             | OperationError::Key(_) => StatusCode::UNPROCESSABLE_ENTITY,
-            OperationError::Taken | OperationError::Ambiguous | OperationError::NoSigningKeys => {
-                StatusCode::CONFLICT
-            }
+            OperationError::Taken
+            | OperationError::Ambiguous
+            | OperationError::NoSigningKeys
+            | OperationError::KeySigns => StatusCode::CONFLICT,
             OperationError::Hash(_) | OperationError::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
         }
     }

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::error::OperationError;
 use crate::accounts::Accounts;
-use crate::store::{Pace, SealedKey};
+use crate::store::{Pace, Retired, SealedKey};
 
 /// One command, as it travels: `{"operation":"rotate"}`.
 #[derive(Serialize, Deserialize)]
@@ -15,6 +15,10 @@ pub enum SigningKeyCommand {
     Rotate,
     /// The next key signs within seconds.
     RotateNow,
+    /// What this key signed is not believed any more.
+    Retire {
+        id: String,
+    },
 }
 
 /// What a command answers.
@@ -24,6 +28,8 @@ pub enum SigningKeyAnswer {
     Keys(Vec<SigningKeyView>),
     /// The number of the key that gets a successor.
     Ordered(i64),
+    /// The id of the key that is gone.
+    Retired(String),
 }
 
 /// A signing key as an operator sees it: nothing of the key itself.
@@ -54,6 +60,17 @@ pub(super) async fn perform(
                 .map_err(OperationError::Store)?;
             let views = keys.iter().map(view).collect();
             return Ok(SigningKeyAnswer::Keys(views));
+        }
+        SigningKeyCommand::Retire { id } => {
+            let retired = accounts.retire_signing_key(id.clone()).await;
+            return match retired.map_err(OperationError::Store)? {
+                Retired::Done => {
+                    tracing::warn!(id, "a signing key was retired: its tokens are refused");
+                    Ok(SigningKeyAnswer::Retired(id))
+                }
+                Retired::Unknown => Err(OperationError::UnknownKey),
+                Retired::Signs => Err(OperationError::KeySigns),
+            };
         }
         SigningKeyCommand::Rotate => Pace::Published,
         SigningKeyCommand::RotateNow => Pace::Now,

@@ -29,6 +29,13 @@ pub(super) enum Key {
         #[arg(long)]
         now: bool,
     },
+    /// Refuse every token under a managed key that somebody else may have; another one must sign
+    Retire {
+        #[command(flatten)]
+        managed: Managed,
+        /// Its id, as `list` shows it
+        id: String,
+    },
 }
 
 #[derive(Args)]
@@ -52,6 +59,10 @@ pub(super) fn run(key: &Key) -> Result<(), Failure> {
             now: false,
         } => carry_out(managed, SigningKeyCommand::Rotate),
         Key::Rotate { managed, now: true } => carry_out(managed, SigningKeyCommand::RotateNow),
+        Key::Retire { managed, id } => {
+            let id = id.clone();
+            carry_out(managed, SigningKeyCommand::Retire { id })
+        }
     }
 }
 
@@ -70,6 +81,9 @@ fn shown(answer: &SigningKeyAnswer) -> String {
     match answer {
         SigningKeyAnswer::Ordered(number) => {
             format!("a running gateway makes the successor of key {number} within a second\n")
+        }
+        SigningKeyAnswer::Retired(id) => {
+            format!("{id} is gone: within a second its tokens are refused\n")
         }
         SigningKeyAnswer::Keys(keys) => {
             let mut text = String::new();

@@ -57,6 +57,7 @@ pub async fn run<F: Future<Output = (Store, G)>, G>(fresh: impl Fn() -> F) {
     login_codes::a_code_is_worth_no_more_than_its_session(&fresh().await.0).await;
     signing_keys::of_keys_of_one_number_the_first_stays(&fresh().await.0).await;
     signing_keys::a_wish_for_a_new_key_is_for_a_successor_of_the_newest(&fresh().await.0).await;
+    signing_keys::a_key_is_retired_once_a_later_one_signs(&fresh().await.0).await;
 }
 
 pub(super) fn account(email: &str) -> Account {

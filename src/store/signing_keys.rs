@@ -50,6 +50,23 @@ pub struct ForgetSigningKeys {
     pub before: i64,
 }
 
+/// Takes a key away, so that nobody believes what it signed: not the one that signs at this time.
+#[derive(Clone, Debug)]
+pub struct RetireSigningKey {
+    pub id: String,
+    pub at: Timestamp,
+}
+
+/// What came of [`RetireSigningKey`].
+#[must_use]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Retired {
+    Done,
+    Unknown,
+    /// No later key signs yet.
+    Signs,
+}
+
 impl Pace {
     const fn name(self) -> &'static str {
         match self {
@@ -164,6 +181,34 @@ impl Change for OrderSigningKey {
         .execute(connection)
         .await?;
         Ok(Some(number))
+    }
+}
+
+impl Change for RetireSigningKey {
+    type Output = Retired;
+
+    async fn apply(&self, connection: &mut Connection<'_>) -> Result<Retired, StoreError> {
+        let found = query("SELECT number FROM signing_keys WHERE id = $1")
+            .bind(self.id.as_str())
+            .fetch_optional(&mut *connection)
+            .await?;
+        let Some(row) = found else {
+            return Ok(Retired::Unknown);
+        };
+        let number: i64 = row.try_get("number")?;
+        let later = query("SELECT 1 FROM signing_keys WHERE number > $1 AND signs_from <= $2")
+            .bind(number)
+            .bind(self.at.millis())
+            .fetch_all(&mut *connection)
+            .await?;
+        if later.is_empty() {
+            return Ok(Retired::Signs);
+        }
+        query("DELETE FROM signing_keys WHERE number = $1")
+            .bind(number)
+            .execute(connection)
+            .await?;
+        Ok(Retired::Done)
     }
 }
 

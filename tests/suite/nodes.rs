@@ -393,6 +393,20 @@ async fn nodes_agree_on_the_managed_key_that_signs_and_its_rotation_logs_nobody_
     let listed = one.command(&["key", "list"]);
     let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
     assert_eq!(listed.lines().count(), 2, "{listed}");
+
+    let refused = one.command(&["key", "retire", &key_of(&first)]);
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(said.contains("the key signs"), "{said}");
+    let retired = one.command(&["key", "retire", &key_of(&old)]);
+    assert!(retired.status.success(), "{retired:?}");
+    for node in &nodes {
+        within("a retired key is refused everywhere", async {
+            while is_believed(node, &old).await {}
+        })
+        .await;
+        assert!(is_believed(node, &first).await);
+        assert_eq!(published(node).await, [key_of(&first)]);
+    }
 }
 
 #[tokio::test]

@@ -56,6 +56,23 @@ pub(super) async fn a_wish_for_a_new_key_is_for_a_successor_of_the_newest(store:
     assert_eq!(store.signing_key_order(5).await.unwrap(), None);
 }
 
+pub(super) async fn a_key_is_retired_once_a_later_one_signs(store: &Store) {
+    let retire = |id: &str, at| {
+        let id = id.to_owned();
+        store.commit(RetireSigningKey { id, at })
+    };
+    let signs = T0 + IDLE;
+    store.commit(AddSigningKey(key(1, "old"))).await.unwrap();
+    assert_eq!(retire("old", signs).await.unwrap(), Retired::Signs);
+    store.commit(AddSigningKey(key(2, "new"))).await.unwrap();
+    assert_eq!(retire("old", T0).await.unwrap(), Retired::Signs);
+    assert_eq!(retire("new", signs).await.unwrap(), Retired::Signs);
+    assert_eq!(retire("other", signs).await.unwrap(), Retired::Unknown);
+    assert_eq!(retire("old", signs).await.unwrap(), Retired::Done);
+    assert_eq!(retire("old", signs).await.unwrap(), Retired::Unknown);
+    assert_eq!(store.signing_keys().await.unwrap(), [key(2, "new")]);
+}
+
 /// All of them at one time.
 async fn futures_of<F: Future<Output = T> + Send, T: Send>(
     futures: impl Iterator<Item = F>,
