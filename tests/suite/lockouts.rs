@@ -289,7 +289,7 @@ async fn somebody_locked_out_keeps_the_sessions_that_are_open() {
 
 #[tokio::test]
 async fn a_flood_of_logins_is_turned_away_and_not_queued_without_end() {
-    let slow = "[passwords]\nmemory = \"64MiB\"\npasses = 4\nthreads = 1\nqueue = 2";
+    let slow = "[passwords]\nmemory = \"32MiB\"\npasses = 2\nthreads = 1\nqueue = 2";
     let lax = "[lockout]\nnetwork = \"1000/s\"\naccount = \"1000/s\"\npair = \"1000/s\"";
     let gateway = Config::new().toml(slow).toml(lax).start().await;
     let calls: Vec<_> = (0..40)
