@@ -202,7 +202,10 @@ mod tests {
     #[tokio::test]
     async fn only_the_login_host_sends_people_on_and_only_to_hosts_that_routes_name() {
         let mut gate = Gate::open().await;
-        let hosts = LoginHosts::sample("login.example", &["app.example", "wiki.example", "*.wiki.example"]);
+        let hosts = LoginHosts::sample(
+            "login.example",
+            &["app.example", "wiki.example", "*.wiki.example"],
+        );
         gate.context.login_hosts = hosts.into();
         let mut request = gate.request(Endpoint::Browser(BrowserEndpoint::Page));
         for (here, host, ticket, expected) in [
