@@ -228,23 +228,20 @@ async fn requests_go_to_the_server_with_the_fewest_outstanding() {
     let fast = Upstream::echo().await;
     let config = Config::new().upstream_at("app", &[&slow.url(), &fast.url()]);
     let gateway = shapes(config).start().await;
-    // Two at once: whichever server got the first, the other gets the second.
-    let mut calls: Vec<_> = (0..2)
-        .map(|_| tokio::spawn(gateway.https().get("/native/a").send()))
-        .collect();
-    let exchange = held.next().await;
-    calls.push(tokio::spawn(gateway.https().get("/native/b").send()));
-    within("the fast server answers", async {
-        while fast.received().len() < 2 {
-            tokio::task::yield_now().await;
-        }
-    })
-    .await;
+    // One after the other, until the slow server has one.
+    let (late, exchange) = loop {
+        let mut call = tokio::spawn(gateway.https().get("/native/a").send());
+        tokio::select! {
+            exchange = held.next() => break (call, exchange),
+            answer = &mut call => answer.unwrap().expect(200),
+        };
+    };
+    for _ in 0..4 {
+        gateway.https().get("/native/b").send().await.expect(200);
+    }
     assert_eq!(slow.received().len(), 1);
     exchange.answer(response(200, "late"));
-    for call in calls {
-        call.await.unwrap().expect(200);
-    }
+    late.await.unwrap().expect(200);
 }
 
 /// The sum of a metric of the upstream `app` over its servers.
