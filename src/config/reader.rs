@@ -2,16 +2,20 @@
 //!
 //! A section asks its [`Table`] for the keys it knows; what nobody asked for is unknown.
 
+mod value;
+
 use std::cell::RefCell;
 use std::fmt::Display;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::at_start::AtStart;
 use super::diagnostic::{Diagnostic, Diagnostics};
+
+pub use value::{FromToml, Value, Wrong};
 
 /// A file being read, and what was found wrong with it so far.
 pub struct Source<'a> {
@@ -36,32 +40,6 @@ pub struct Table<'a> {
     place: Range<usize>,
     values: &'a DeTable<'a>,
     asked: Vec<&'static str>,
-}
-
-/// One value of the file, with its key and place.
-pub struct Value<'a> {
-    source: &'a Source<'a>,
-    key: String,
-    value: &'a Spanned<DeValue<'a>>,
-}
-
-/// Why a value is not what its key needs.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Wrong {
-    /// What was expected, completing the sentence "expected …".
-    Expected(String),
-    /// The value has the right form, but cannot be used; a whole sentence.
-    Refused(String),
-    /// Reported already, further inside.
-    Reported,
-}
-
-/// A type that a value of the file can become.
-pub trait FromToml: Sized {
-    /// What a reader of the message should write, completing "expected …".
-    const EXPECTED: &'static str;
-
-    fn from_toml(value: &Value<'_>) -> Result<Self, Wrong>;
 }
 
 /// Reads `text` by `read`, which sees the root table; gives its result when nothing was wrong.
@@ -301,103 +279,6 @@ impl<'a> Table<'a> {
     }
 }
 
-impl<'a> Value<'a> {
-    pub fn as_str(&self) -> Option<&'a str> {
-        self.value.get_ref().as_str()
-    }
-
-    pub fn as_bool(&self) -> Option<bool> {
-        self.value.get_ref().as_bool()
-    }
-
-    pub fn as_integer(&self) -> Option<i64> {
-        let integer = self.value.get_ref().as_integer()?;
-        i64::from_str_radix(integer.as_str(), integer.radix()).ok()
-    }
-
-    /// A TOML date or date-time, as RFC 3339 writes it.
-    pub fn as_datetime(&self) -> Option<String> {
-        match self.value.get_ref() {
-            DeValue::Datetime(at) => Some(at.to_string()),
-            DeValue::String(_)
-            | DeValue::Integer(_)
-            | DeValue::Float(_)
-            | DeValue::Boolean(_)
-            | DeValue::Array(_)
-            | DeValue::Table(_) => None,
-        }
-    }
-
-    pub fn as_table(&self) -> Option<Table<'a>> {
-        let values = self.value.get_ref().as_table()?;
-        Some(Table {
-            source: self.source,
-            key: self.key.clone(),
-            place: self.value.span(),
-            values,
-            asked: Vec::new(),
-        })
-    }
-
-    /// The elements of a list.
-    pub fn elements(&self) -> Option<Vec<Value<'a>>> {
-        let list = self.value.get_ref().as_array()?;
-        let element = |(at, value)| {
-            let key = format!("{}[{at}]", self.key);
-            Value {
-                source: self.source,
-                key,
-                value,
-            }
-        };
-        Some(list.iter().enumerate().map(element).collect())
-    }
-
-    /// This value as JSON, for rules on claims.
-    pub fn to_json(&self) -> Option<serde_json::Value> {
-        match self.value.get_ref() {
-            DeValue::String(text) => Some(text.as_ref().into()),
-            DeValue::Integer(_) => self.as_integer().map(Into::into),
-            DeValue::Boolean(flag) => Some((*flag).into()),
-            DeValue::Array(_) => self.elements()?.iter().map(Value::to_json).collect(),
-            DeValue::Float(_) | DeValue::Datetime(_) | DeValue::Table(_) => None,
-        }
-    }
-
-    pub fn development(&self) -> bool {
-        self.source.development
-    }
-
-    /// `path`, taken from the folder of the configuration file when it is relative.
-    pub fn resolve(&self, path: &str) -> PathBuf {
-        self.source
-            .file
-            .parent()
-            .unwrap_or(Path::new(""))
-            .join(path)
-    }
-
-    /// This value as a `T`, or `None` when it was reported as wrong.
-    pub fn read<T: FromToml>(&self) -> Option<T> {
-        T::from_toml(self).map_err(|wrong| self.report(wrong)).ok()
-    }
-
-    /// Reports this value as wrong.
-    pub fn report(&self, wrong: Wrong) {
-        let problem = match wrong {
-            Wrong::Expected(expected) => format!("expected {expected}"),
-            Wrong::Refused(problem) => problem,
-            Wrong::Reported => return,
-        };
-        self.report_found(Diagnostic::new(self.key.clone(), problem));
-    }
-
-    fn report_found(&self, found: Diagnostic) {
-        self.source.misread.borrow_mut().push(self.key.clone());
-        self.source.report(found, self.value.span());
-    }
-}
-
 impl WrongNames {
     /// Adds what `name` stands in; `None` when that cannot be read either.
     pub fn add(&mut self, name: Option<String>) {
@@ -428,78 +309,4 @@ fn nearest<'c>(name: &str, candidates: &[&'c str]) -> Option<&'c str> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn problems(text: &str, section: impl FnOnce(&mut Table<'_>)) -> String {
-        let outcome = read(Path::new("p.toml"), text, |mut root| {
-            section(&mut root);
-            root.finish();
-            Some(())
-        });
-        outcome.map_or_else(|wrong| wrong.to_string(), |()| String::new())
-    }
-
-    #[test]
-    fn every_mistake_is_found_in_one_go() {
-        let text = "port = \"x\"\nnmae = \"a\"\n";
-        let shown = problems(text, |root| {
-            root.required::<u16>("port");
-            root.required::<String>("name");
-        });
-        assert!(shown.contains("expected a whole number"), "{shown}");
-        assert!(shown.contains("did you mean `name`?"), "{shown}");
-        assert!(shown.contains("the key `name` is missing"), "{shown}");
-        assert!(shown.contains("p.toml: 3 errors"), "{shown}");
-    }
-
-    #[test]
-    fn a_file_without_mistakes_is_believed() {
-        let shown = problems("list = [1, 2]\n[t]\nk = true\n", |root| {
-            assert_eq!(root.list::<u16>("list"), [1, 2]);
-            let mut t = root.table("t").unwrap();
-            assert_eq!(t.optional::<bool>("k"), Some(true));
-            t.finish();
-        });
-        assert_eq!(shown, "");
-    }
-
-    #[test]
-    fn one_mistake_is_one_message() {
-        let text = "list = \"a\"\nother = [1, \"b\"]\n";
-        let shown = problems(text, |root| {
-            assert_eq!(root.list::<String>("list"), [""; 0]);
-            assert_eq!(root.list::<u16>("other"), [1]);
-            for key in ["list", "other"] {
-                assert!(root.is_misread(key));
-                root.wrong(key, "there should be two");
-            }
-            root.wrong("oth", "another key");
-            root.wrong("oth", "and another mistake in it");
-        });
-        assert!(
-            shown.contains("one is a list, too: list = [\"…\"]"),
-            "{shown}"
-        );
-        assert!(!shown.contains("there should be two"), "{shown}");
-        assert!(shown.contains("p.toml: 4 errors"), "{shown}");
-    }
-
-    #[test]
-    fn broken_toml_is_reported_with_its_place() {
-        let shown = problems("a = [1,\n", |_| {});
-        assert!(shown.contains("this is not TOML"), "{shown}");
-    }
-
-    #[test]
-    fn nested_keys_carry_their_path() {
-        let shown = problems("[[route]]\npaht = \"/\"\n", |root| {
-            for mut route in root.tables("route") {
-                route.required::<String>("path");
-                route.finish();
-            }
-        });
-        assert!(shown.contains("key: route[0].path"), "{shown}");
-        assert!(shown.contains("p.toml:2:1"), "{shown}");
-    }
-}
+mod tests;

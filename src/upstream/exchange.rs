@@ -1,12 +1,14 @@
 //! One request and its attempts: choose a server, send, wait for the head of the answer, try again
 //! where that is safe.
 
+mod failed;
+
 use std::future::Future;
 use std::pin::pin;
 use std::time::Duration;
 
 use http::header::EXPECT;
-use http::{HeaderValue, Response, StatusCode};
+use http::{Response, StatusCode};
 use hyper::body::{Body as _, Incoming};
 use hyper::client::conn::TrySendError;
 
@@ -25,6 +27,8 @@ use super::upload::{RequestBody, Stage, Upload, Uploading};
 use crate::body::Body;
 use crate::streams::{Cause, Close, Tether, TooManyStreams, during, lapse};
 
+use failed::{Failed, Fault, Lost, NoHead};
+
 /// How long a body that waits for `100 Continue` is held back from a server that says nothing
 /// (RFC 9110 §10.1.1: not for ever, since not every server answers).
 const CONTINUE_PATIENCE: Duration = Duration::from_secs(1);
@@ -34,30 +38,6 @@ struct Answered {
     head: Response<Incoming>,
     in_flight: InFlight,
     sent: Sent,
-}
-
-/// An attempt that brought no answer.
-struct Failed {
-    error: UpstreamError,
-    /// The request, when it may be sent again.
-    again: Option<Box<Outgoing>>,
-    fault: Fault,
-}
-
-/// What an attempt failed by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fault {
-    /// A connection that the server had closed meanwhile.
-    Stale,
-    Server,
-}
-
-/// Why no head came.
-enum NoHead {
-    TimedOut,
-    /// Its caller may not have it any more.
-    Over(Cause),
-    Send(Box<TrySendError<http::Request<RequestBody>>>),
 }
 
 /// An attempt that failed and may be followed by another.
@@ -359,74 +339,6 @@ impl Attempt<'_> {
                 now if Some(now) != before => {}
                 _ => return Err(NoHead::TimedOut),
             }
-        }
-    }
-
-    /// What the lack of an answer means: for the client, for the server's health, for a retry.
-    fn judge(&self, error: NoHead, server: &Outstanding, lost: Lost) -> Failed {
-        let name = self.upstream.name().clone();
-        let mut error = match error {
-            NoHead::Send(error) => error,
-            NoHead::Over(cause) => return Failed::by_client(UpstreamError::Over(cause)),
-            NoHead::TimedOut => {
-                self.upstream.note(server, Failure::NoAnswer);
-                return Failed {
-                    error: UpstreamError::FirstByte(name),
-                    again: None,
-                    fault: Fault::Server,
-                };
-            }
-        };
-        let unsent = error.take_message();
-        let error = error.into_error();
-        let stage = lost.upload.as_deref().map(|upload| upload.reached().0);
-        let by_client = stage.and_then(|stage| match stage {
-            Stage::TooLarge => Some(UpstreamError::BodyTooLarge),
-            Stage::Broken => Some(UpstreamError::BodyIncomplete),
-            Stage::TooSlow => Some(UpstreamError::BodyTooSlow),
-            Stage::Held | Stage::Flowing | Stage::Starved | Stage::Sent | Stage::NotNeeded => None,
-        });
-        if let Some(error) = by_client {
-            return Failed::by_client(error);
-        }
-        let fault = match lost.reused && !error.is_parse() {
-            true => Fault::Stale,
-            false => Fault::Server,
-        };
-        if fault == Fault::Server {
-            self.upstream.note(server, Failure::NoAnswer);
-        }
-        let again = match unsent {
-            Some(request) => Some(Outgoing::given_back(request, lost.host)),
-            None => lost.spare,
-        };
-        Failed {
-            error: UpstreamError::Protocol(name, ProtocolError::Http(error)),
-            again: again.map(Box::new),
-            fault,
-        }
-    }
-
-    fn protocol(&self, error: ProtocolError) -> Failed {
-        Failed::by_client(UpstreamError::Protocol(self.upstream.name().clone(), error))
-    }
-}
-
-/// What is left of a request that got no answer.
-struct Lost {
-    reused: bool,
-    upload: Option<Uploading>,
-    spare: Option<Outgoing>,
-    host: Option<HeaderValue>,
-}
-
-impl Failed {
-    /// No server's fault, and no other server would do better.
-    fn by_client(error: UpstreamError) -> Self {
-        Self {
-            error,
-            again: None,
-            fault: Fault::Server,
         }
     }
 }
