@@ -60,19 +60,13 @@ impl BrowserEndpoint {
     }
 
     pub(super) const fn line(self) -> Line {
-        let (paths, methods, auth, cost): (&[&str], _, _, _) = match self {
-            Page => (&[LOGIN], READ, Auth::Optional, Cost::Read),
-            Login => (&[LOGIN], POST, Auth::None, Cost::Credential),
+        match self {
+            Page => Line::new(&[LOGIN], READ, Auth::Optional, Cost::Read),
+            Login => Line::new(&[LOGIN], POST, Auth::None, Cost::Credential),
             // also of a session that is over: then there is nothing but the cookie to clear
-            Logout => (&[LOGOUT], POST, Auth::Optional, Cost::Read),
+            Logout => Line::new(&[LOGOUT], POST, Auth::Optional, Cost::Read),
             // who has a session here already goes on with it; a code that was made up costs an HMAC
-            Code => (&[CODE], READ, Auth::Optional, Cost::Read),
-        };
-        Line {
-            paths,
-            methods,
-            auth,
-            cost,
+            Code => Line::new(&[CODE], READ, Auth::Optional, Cost::Read),
         }
     }
 }

@@ -78,40 +78,34 @@ impl NativeEndpoint {
     }
 
     pub(super) const fn line(self) -> Line {
-        let (paths, methods, auth, cost): (&[&str], _, _, _) = match self {
-            Register => (&["/auth/v1/register"], POST, Auth::None, Cost::Registration),
-            Login => (&["/auth/v1/login"], POST, Auth::None, Cost::Credential),
-            Refresh => (&["/auth/v1/refresh"], POST, Auth::None, Cost::Credential),
-            Logout => (&["/auth/v1/logout"], POST, Auth::Required, Cost::Read),
-            LogoutEverywhere => (
+        match self {
+            Register => Line::new(&["/auth/v1/register"], POST, Auth::None, Cost::Registration),
+            Login => Line::new(&["/auth/v1/login"], POST, Auth::None, Cost::Credential),
+            Refresh => Line::new(&["/auth/v1/refresh"], POST, Auth::None, Cost::Credential),
+            Logout => Line::new(&["/auth/v1/logout"], POST, Auth::Required, Cost::Read),
+            LogoutEverywhere => Line::new(
                 &["/auth/v1/logout-everywhere"],
                 POST,
                 Auth::Required,
                 Cost::Read,
             ),
-            Me => (&["/auth/v1/me"], READ, Auth::Required, Cost::Read),
-            ChangePassword => (
+            Me => Line::new(&["/auth/v1/me"], READ, Auth::Required, Cost::Read),
+            ChangePassword => Line::new(
                 &["/auth/v1/password"],
                 POST,
                 Auth::Required,
                 Cost::Credential,
             ),
-            ApiKeys => (
+            ApiKeys => Line::new(
                 &["/auth/v1/api-keys"],
                 LIST_AND_MAKE,
                 Auth::Required,
                 Cost::Read,
             ),
-            ApiKey => (&["/auth/v1/api-keys/*"], DELETE, Auth::Required, Cost::Read),
-            Sessions => (&[SESSIONS], READ, Auth::Required, Cost::Read),
-            EndSession => (&["/auth/v1/sessions/*"], DELETE, Auth::Required, Cost::Read),
-            EndOtherSessions => (&[SESSIONS], DELETE, Auth::Required, Cost::Read),
-        };
-        Line {
-            paths,
-            methods,
-            auth,
-            cost,
+            ApiKey => Line::new(&["/auth/v1/api-keys/*"], DELETE, Auth::Required, Cost::Read),
+            Sessions => Line::new(&[SESSIONS], READ, Auth::Required, Cost::Read),
+            EndSession => Line::new(&["/auth/v1/sessions/*"], DELETE, Auth::Required, Cost::Read),
+            EndOtherSessions => Line::new(&[SESSIONS], DELETE, Auth::Required, Cost::Read),
         }
     }
 }

@@ -40,31 +40,25 @@ impl PraisonaiEndpoint {
 
     /// A trailing slash is accepted: the real server redirects it, and its clients do not follow.
     pub(super) const fn line(self) -> Line {
-        let (paths, methods, auth, cost): (&[&str], _, _, _) = match self {
-            Register => (
+        match self {
+            Register => Line::new(
                 &["/api/v1/auth/register", "/api/v1/auth/register/"],
                 POST,
                 Auth::None,
                 Cost::Registration,
             ),
-            Login => (
+            Login => Line::new(
                 &["/api/v1/auth/login", "/api/v1/auth/login/"],
                 POST,
                 Auth::None,
                 Cost::Credential,
             ),
-            Me => (
+            Me => Line::new(
                 &["/api/v1/auth/me", "/api/v1/auth/me/"],
                 READ,
                 Auth::Required,
                 Cost::Read,
             ),
-        };
-        Line {
-            paths,
-            methods,
-            auth,
-            cost,
         }
     }
 }

@@ -91,6 +91,22 @@ pub(super) struct Line {
     pub cost: Cost,
 }
 
+impl Line {
+    pub(super) const fn new(
+        paths: &'static [&'static str],
+        methods: &'static [Method],
+        auth: Auth,
+        cost: Cost,
+    ) -> Self {
+        Self {
+            paths,
+            methods,
+            auth,
+            cost,
+        }
+    }
+}
+
 /// What reads: HEAD is answered wherever GET is (RFC 9110 §9.3.2).
 pub(super) const READ: &[Method] = &[Method::GET, Method::HEAD];
 pub(super) const POST: &[Method] = &[Method::POST];

@@ -48,24 +48,18 @@ impl RagModuloEndpoint {
     }
 
     pub(super) const fn line(self) -> Line {
-        let (paths, methods, auth, cost): (&[&str], _, _, _) = match self {
-            Register => (
+        match self {
+            Register => Line::new(
                 &["/api/auth/register"],
                 POST,
                 Auth::None,
                 Cost::Registration,
             ),
-            Login => (&["/api/auth/login"], POST, Auth::None, Cost::Credential),
-            Token => (&["/api/auth/token"], POST, Auth::None, Cost::Credential),
-            Me => (&["/api/auth/me"], READ, Auth::Required, Cost::Read),
-            Userinfo => (&["/api/auth/userinfo"], READ, Auth::Required, Cost::Read),
-            Logout => (&["/api/auth/logout"], POST, Auth::Required, Cost::Read),
-        };
-        Line {
-            paths,
-            methods,
-            auth,
-            cost,
+            Login => Line::new(&["/api/auth/login"], POST, Auth::None, Cost::Credential),
+            Token => Line::new(&["/api/auth/token"], POST, Auth::None, Cost::Credential),
+            Me => Line::new(&["/api/auth/me"], READ, Auth::Required, Cost::Read),
+            Userinfo => Line::new(&["/api/auth/userinfo"], READ, Auth::Required, Cost::Read),
+            Logout => Line::new(&["/api/auth/logout"], POST, Auth::Required, Cost::Read),
         }
     }
 }
