@@ -21,6 +21,8 @@ mod registration;
 mod revocation;
 mod ring;
 mod rules;
+#[cfg(test)]
+pub(crate) mod samples;
 mod service;
 mod session;
 mod sessions;

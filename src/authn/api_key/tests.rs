@@ -1,17 +1,14 @@
 //! Keys as one worker meets them, over a real database that comes and goes.
 
-use std::num::NonZeroUsize;
-
 use tempfile::TempDir;
 
 use super::*;
+use crate::accounts::samples;
 use crate::accounts::{
-    Binding, Cost, DisplayName, EmailAddress, HashSettings, IssuedKey, KeyOwner, KeyPrefix,
-    NewAccount, NewApiKey, Origin, PlainPassword, Role, Rules, ServiceAccount, ServiceName,
-    SessionId, Settings, Status, WrittenBinding,
+    Binding, DisplayName, EmailAddress, IssuedKey, KeyOwner, NewAccount, NewApiKey, Origin,
+    PlainPassword, Role, ServiceAccount, ServiceName, SessionId, Status, WrittenBinding,
 };
 use crate::authn::AccessTokenClaims;
-use crate::store::Database;
 
 /// One worker, the accounts beside it, and their clock.
 struct Bench {
@@ -24,19 +21,8 @@ struct Bench {
 
 impl Bench {
     async fn new() -> Self {
-        let folder = TempDir::new().unwrap();
         let clock = Clock::manual(Timestamp::from_seconds(1_800_000_000));
-        let settings = Settings {
-            database: Database::Sqlite(folder.path().join("accounts.db")),
-            hashing: HashSettings {
-                cost: Cost::new(64, 1, 1).unwrap(),
-                threads: NonZeroUsize::MIN,
-                queue: NonZeroUsize::MIN,
-            },
-            key_prefix: KeyPrefix::default(),
-        };
-        let opened = Accounts::open(&settings, Rules::default(), clock.clone()).await;
-        let accounts = opened.unwrap();
+        let (accounts, folder) = samples::open(&clock).await;
         let name = ServiceName::parse("ci").unwrap();
         let roles = vec![Role::parse("bot").unwrap()];
         let service = accounts.add_service(name, roles, &Origin::gateway()).await;

@@ -1,20 +1,16 @@
 //! What a worker makes of session cookies, over a real database.
 
 use std::net::{IpAddr, Ipv4Addr};
-use std::num::NonZeroUsize;
 
 use tempfile::TempDir;
 
 use super::*;
-use crate::accounts::{
-    Account, Cost, Device, EmailAddress, HashSettings, NewAccount, Origin, PlainPassword, Rules,
-    Settings,
-};
+use crate::accounts::samples;
+use crate::accounts::{Account, Device, Origin};
 use crate::authn::algorithm::Algorithm;
 use crate::authn::keys::tests::{key, material};
 use crate::authn::keys::{KeyRing, KeyUse};
 use crate::inbound::cookie::SessionCookie;
-use crate::store::Database;
 
 const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(86_400);
@@ -31,27 +27,9 @@ struct World {
 
 impl World {
     async fn new() -> Self {
-        let folder = TempDir::new().unwrap();
         let clock = Clock::manual(Timestamp::from_seconds(1_800_000_000));
-        let settings = Settings {
-            database: Database::Sqlite(folder.path().join("accounts.db")),
-            hashing: HashSettings {
-                cost: Cost::new(64, 1, 1).unwrap(),
-                threads: NonZeroUsize::MIN,
-                queue: NonZeroUsize::new(8).unwrap(),
-            },
-            key_prefix: Default::default(),
-        };
-        let opening = Accounts::open(&settings, Rules::default(), clock.clone());
-        let accounts = opening.await.unwrap();
-        let new = NewAccount {
-            email: EmailAddress::parse("ann@example.com").unwrap(),
-            password: PlainPassword::parse(String::from("correct horse")).unwrap(),
-            username: None,
-            name: None,
-            invitation: None,
-        };
-        let ann = accounts.register(new, &origin()).await.unwrap();
+        let (accounts, folder) = samples::open(&clock).await;
+        let ann = samples::ann(&accounts, &origin()).await;
         let ring = KeyRing::new(vec![key("a", material(Algorithm::Hs256), KeyUse::Sign)]);
         Self {
             sessions: worker(&accounts, &clock),

@@ -1,7 +1,6 @@
 //! Streams under a clock that the test turns, over a real database.
 
 use std::cell::Cell;
-use std::num::NonZeroUsize;
 use std::rc::Rc;
 
 use http::Method;
@@ -11,14 +10,11 @@ use tokio::runtime::Handle;
 
 use super::*;
 use crate::accounts::audit::Origin;
-use crate::accounts::{
-    Account, Binding, Cost, Device, DisplayName, EmailAddress, HashSettings, KeyOwner, NewAccount,
-    NewApiKey, Opened, PlainPassword, Rules, Settings,
-};
+use crate::accounts::samples;
+use crate::accounts::{Account, Binding, Device, DisplayName, KeyOwner, NewApiKey, Opened};
 use crate::authn::Identity;
 use crate::clock::Clock;
 use crate::inbound::{CleanPath, ClientIp, Host};
-use crate::store::Database;
 use crate::streams::{Asked, Streams};
 
 const NOW: Timestamp = Timestamp::from_seconds(1_800_000_000);
@@ -42,27 +38,9 @@ struct World {
 
 impl World {
     async fn new() -> Self {
-        let folder = TempDir::new().unwrap();
         let clock = Clock::manual(NOW);
-        let settings = Settings {
-            database: Database::Sqlite(folder.path().join("accounts.db")),
-            hashing: HashSettings {
-                cost: Cost::new(64, 1, 1).unwrap(),
-                threads: NonZeroUsize::MIN,
-                queue: NonZeroUsize::new(8).unwrap(),
-            },
-            key_prefix: Default::default(),
-        };
-        let opening = Accounts::open(&settings, Rules::default(), clock.clone());
-        let accounts = opening.await.unwrap();
-        let new = NewAccount {
-            email: EmailAddress::parse("ann@example.com").unwrap(),
-            password: PlainPassword::parse(String::from("correct horse")).unwrap(),
-            username: None,
-            name: None,
-            invitation: None,
-        };
-        let ann = accounts.register(new, &origin()).await.unwrap();
+        let (accounts, folder) = samples::open(&clock).await;
+        let ann = samples::ann(&accounts, &origin()).await;
         let (permits, judged) = (Rc::new(Cell::new(true)), Rc::new(Cell::new(0)));
         let (permit, count) = (permits.clone(), judged.clone());
         let judge: Judge = Box::new(move |_, tenure| {
