@@ -227,9 +227,10 @@ impl Process {
     }
 
     async fn stop(&self, parts: &Parts, running: Running) {
-        systemd::stopping();
+        // Whoever hears of it and asks is told the same.
         parts.health.enter(Phase::Draining);
         tracing::info!("draining");
+        systemd::stopping();
         let drained = running.drain().await;
         // What was noted in memory is written; a database that hangs does not hold the end up.
         let closing = parts.services.accounts.close();
