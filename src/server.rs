@@ -12,6 +12,7 @@ mod exchange;
 mod executor;
 mod handshakes;
 mod io;
+mod lanes;
 mod linger;
 mod listener;
 mod proxy;

@@ -269,7 +269,7 @@ impl<S: Serve> Client<S> {
                     refused
                 }
                 Protocol::Http1 | Protocol::Http2 => {
-                    worker.service.serve(self.peer.clone(), request).await
+                    worker.lanes.carry(self.peer.clone(), request).await
                 }
             };
             Ok(exchange.answer(response, delivery, worker.closing.get()))

@@ -19,6 +19,7 @@ use super::counters::Counters;
 use super::drain::{DrainControl, Stage};
 use super::exchange::Closing;
 use super::handshakes::Handshakes;
+use super::lanes::Lanes;
 use super::listener::Plan;
 use super::redirect::Redirect;
 use super::settings::{Bounds, Settings};
@@ -43,7 +44,7 @@ pub(super) struct Arrival {
 
 /// What a worker's connections share.
 pub(super) struct Worker<S> {
-    pub(super) service: S,
+    pub(super) lanes: Rc<Lanes<S>>,
     pub(super) shared: Arc<Shared>,
     pub(super) handshakes: Handshakes,
     /// Whether HTTP/1.1 connections end with their next answer.
@@ -210,7 +211,7 @@ async fn run<S: Serve>(
 ) {
     let own_stage = watch::Sender::new(*stage.borrow());
     let worker = Rc::new(Worker {
-        service,
+        lanes: Lanes::new(service),
         handshakes: Handshakes::new(shared.bounds.handshakes),
         shared,
         closing: Cell::new(Closing::No),

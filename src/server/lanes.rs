@@ -1,0 +1,212 @@
+//! Lanes carry one request after another through the service, on memory that the one before has warmed.
+//!
+//! The future that answers a request is several kilobytes. Made anew for every request it is moved three
+//! times and touches memory that no cache holds; kept with its connection it makes an idle one dear.
+
+use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use http::{Request, Response};
+
+use super::Serve;
+use crate::body::Body;
+use crate::inbound::{ClientBody, Peer};
+
+/// Free lanes that a worker keeps: more are made while more requests are under way.
+const KEPT: usize = 128;
+
+/// The lanes of one worker.
+pub(super) struct Lanes<S> {
+    service: Rc<S>,
+    free: RefCell<Vec<Lane>>,
+}
+
+/// A future that answers what is laid on its desk, for ever.
+struct Lane {
+    desk: Rc<Desk>,
+    work: Pin<Box<dyn Future<Output = ()>>>,
+}
+
+/// What goes into a lane and comes out of it.
+#[derive(Default)]
+struct Desk {
+    request: Cell<Option<(Peer, Request<ClientBody>)>>,
+    answer: Cell<Option<Response<Body>>>,
+}
+
+/// One request on its lane. Dropped before the answer, or by a panic, it takes the lane with it.
+pub(super) struct Ride<S> {
+    lanes: Rc<Lanes<S>>,
+    lane: Option<Lane>,
+}
+
+impl<S: Serve> Lanes<S> {
+    pub(super) fn new(service: S) -> Rc<Self> {
+        Rc::new(Self {
+            service: Rc::new(service),
+            free: RefCell::default(),
+        })
+    }
+
+    /// Answers one request: what [`Serve::serve`] says.
+    pub(super) fn carry(self: &Rc<Self>, peer: Peer, request: Request<ClientBody>) -> Ride<S> {
+        let free = self.free.borrow_mut().pop();
+        let lane = free.unwrap_or_else(|| Lane::new(Rc::clone(&self.service)));
+        lane.desk.request.set(Some((peer, request)));
+        Ride {
+            lanes: Rc::clone(self),
+            lane: Some(lane),
+        }
+    }
+}
+
+impl Lane {
+    fn new<S: Serve>(service: Rc<S>) -> Self {
+        let desk = Rc::<Desk>::default();
+        let work = answer(service, Rc::clone(&desk));
+        Self {
+            desk,
+            work: Box::pin(work),
+        }
+    }
+}
+
+async fn answer<S: Serve>(service: Rc<S>, desk: Rc<Desk>) {
+    loop {
+        let (peer, request) = desk.next().await;
+        let answer = service.serve(peer, request).await;
+        desk.answer.set(Some(answer));
+    }
+}
+
+impl Desk {
+    async fn next(&self) -> (Peer, Request<ClientBody>) {
+        poll_fn(|_| match self.request.take() {
+            Some(request) => Poll::Ready(request),
+            // Whoever lays one there polls next.
+            None => Poll::Pending,
+        })
+        .await
+    }
+}
+
+impl<S> Future for Ride<S> {
+    type Output = Response<Body>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Response<Body>> {
+        let ride = self.get_mut();
+        let Some(mut lane) = ride.lane.take() else {
+            return Poll::Pending;
+        };
+        // It is ours while it works, so that a panic drops it.
+        let worked = lane.work.as_mut().poll(cx);
+        match lane.desk.answer.take() {
+            Some(answer) => {
+                let mut free = ride.lanes.free.borrow_mut();
+                if worked.is_pending() && free.len() < KEPT {
+                    free.push(lane);
+                }
+                Poll::Ready(answer)
+            }
+            None => {
+                ride.lane = Some(lane);
+                Poll::Pending
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::StatusCode;
+    use tokio::sync::Semaphore;
+
+    use super::*;
+    use crate::inbound::Scheme;
+
+    /// Waits for a permit where the path says so, and panics where it says that.
+    struct Service(Rc<Semaphore>);
+
+    impl Serve for Service {
+        async fn serve(&self, _: Peer, request: Request<ClientBody>) -> Response<Body> {
+            match request.uri().path() {
+                "/wait" => self.0.acquire().await.unwrap().forget(),
+                "/panic" => panic!("as asked"),
+                _ => {}
+            }
+            let mut answer = Response::new(Body::Empty);
+            *answer.status_mut() = StatusCode::NO_CONTENT;
+            answer
+        }
+    }
+
+    fn lanes() -> (Rc<Lanes<Service>>, Rc<Semaphore>) {
+        let gate = Rc::new(Semaphore::new(0));
+        (Lanes::new(Service(Rc::clone(&gate))), gate)
+    }
+
+    fn ride(lanes: &Rc<Lanes<Service>>, path: &str) -> Ride<Service> {
+        let peer = Peer {
+            address: ([127, 0, 0, 1], 1).into(),
+            scheme: Scheme::Https,
+            server_name: None,
+        };
+        let request = Request::builder().uri(path);
+        lanes.carry(peer, request.body(ClientBody::default()).unwrap())
+    }
+
+    fn free(lanes: &Lanes<Service>) -> usize {
+        lanes.free.borrow().len()
+    }
+
+    #[tokio::test]
+    async fn requests_follow_each_other_on_one_lane() {
+        let (lanes, _) = lanes();
+        for _ in 0..3 {
+            assert_eq!(ride(&lanes, "/").await.status(), StatusCode::NO_CONTENT);
+            assert_eq!(free(&lanes), 1);
+        }
+    }
+
+    #[tokio::test]
+    async fn requests_side_by_side_have_a_lane_each() {
+        let (lanes, gate) = lanes();
+        let waiting = async { tokio::join!(ride(&lanes, "/wait"), ride(&lanes, "/wait")) };
+        let (_, quick) = tokio::join!(waiting, async {
+            let quick = ride(&lanes, "/").await;
+            gate.add_permits(2);
+            quick
+        });
+        assert_eq!(quick.status(), StatusCode::NO_CONTENT);
+        assert_eq!(free(&lanes), 3);
+    }
+
+    #[tokio::test]
+    async fn an_abandoned_request_leaves_no_lane_behind() {
+        let (lanes, gate) = lanes();
+        let mut waiting = Box::pin(ride(&lanes, "/wait"));
+        let began = poll_fn(|cx| Poll::Ready(waiting.as_mut().poll(cx).is_pending()));
+        assert!(began.await);
+        drop(waiting);
+        gate.add_permits(1);
+        assert_eq!(free(&lanes), 0);
+        assert_eq!(ride(&lanes, "/").await.status(), StatusCode::NO_CONTENT);
+    }
+
+    #[tokio::test]
+    async fn a_panic_takes_its_lane_along_and_no_other() {
+        let (lanes, _) = lanes();
+        ride(&lanes, "/").await;
+        let panicking = Rc::clone(&lanes);
+        let local = tokio::task::LocalSet::new();
+        let panicked = local.run_until(async {
+            tokio::task::spawn_local(async move { ride(&panicking, "/panic").await }).await
+        });
+        assert!(panicked.await.is_err_and(|error| error.is_panic()));
+        assert_eq!(free(&lanes), 0);
+        assert_eq!(ride(&lanes, "/").await.status(), StatusCode::NO_CONTENT);
+    }
+}
