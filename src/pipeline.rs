@@ -19,7 +19,7 @@ use crate::limit::{Admitted, LimitKeys};
 use crate::outbound::Origins;
 use crate::rejection::Rejection;
 use crate::route::{EncodedSlash, Found, Route};
-use crate::server::Serve;
+use crate::server::{Desk, Serve};
 use crate::snapshot::{self, Services, Snapshot};
 use crate::streams::{Keeper, Watch};
 use crate::upstream::Pools;
@@ -46,16 +46,19 @@ struct Decision<'s> {
 }
 
 impl Serve for Gateway {
-    /// Answers one request: whatever goes wrong inside becomes a response here.
-    async fn serve(&self, peer: Peer, req: Request<ClientBody>) -> Response<Body> {
-        // One snapshot a request: a reload in between does not change its rules.
-        let snapshot = self.current.load();
-        let mut account = Account::begin(self, &snapshot, &peer, &req);
-        let res = match self.handle(&snapshot, peer, req, &mut account).await {
-            Ok(res) => res,
-            Err(rejection) => account.rejected(rejection),
-        };
-        account.answered(res)
+    /// Answers requests: whatever goes wrong inside becomes a response here.
+    async fn serve(&self, desk: &Desk) {
+        loop {
+            let (peer, req) = desk.next().await;
+            // One snapshot a request: a reload in between does not change its rules.
+            let snapshot = self.current.load();
+            let mut account = Account::begin(self, &snapshot, &peer, &req);
+            let res = match self.handle(&snapshot, peer, req, &mut account).await {
+                Ok(res) => res,
+                Err(rejection) => account.rejected(rejection),
+            };
+            desk.answer(account.answered(res));
+        }
     }
 }
 

@@ -31,15 +31,11 @@ use std::future::Future;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
-use http::{Request, Response};
-
-use crate::body::Body;
-use crate::inbound::{ClientBody, Peer};
-
 pub use activation::Inherited;
 pub use certificates::{CertificateError, CertificateFiles, Certificates};
 pub use counters::Counters;
 pub use drain::Drained;
+pub use lanes::Desk;
 pub use listener::{Address, BindError, Listener, ListenerKind};
 pub use public_url::{PublicUrl, PublicUrlError};
 pub use settings::{Bounds, Settings};
@@ -48,12 +44,9 @@ pub use worker::{Pulse, StartError};
 
 /// What answers the requests of one worker's connections. Lives on the worker's thread.
 pub trait Serve: 'static {
-    /// Answers one request. A panic in here costs one connection (one stream in HTTP/2).
-    fn serve(
-        &self,
-        peer: Peer,
-        request: Request<ClientBody>,
-    ) -> impl Future<Output = Response<Body>>;
+    /// Answers what is laid on `desk`, one request after another, for ever; many desks are served side by
+    /// side. A panic in here costs one connection (one stream in HTTP/2).
+    fn serve(&self, desk: &Desk) -> impl Future<Output = ()>;
 }
 
 /// Every port is bound; nothing is accepted yet.

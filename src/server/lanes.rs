@@ -1,7 +1,7 @@
 //! Lanes carry one request after another through the service, on memory that the one before has warmed.
 //!
 //! The future that answers a request is several kilobytes. Made anew for every request it is moved three
-//! times and touches memory that no cache holds; kept with its connection it makes an idle one dear.
+//! times, to memory that no cache holds; kept with its connection it makes an idle one dear.
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
@@ -30,9 +30,9 @@ struct Lane {
     work: Pin<Box<dyn Future<Output = ()>>>,
 }
 
-/// What goes into a lane and comes out of it.
+/// Where requests are laid for a [`Serve`], one at a time, and answers for their client.
 #[derive(Default)]
-struct Desk {
+pub struct Desk {
     request: Cell<Option<(Peer, Request<ClientBody>)>>,
     answer: Cell<Option<Response<Body>>>,
 }
@@ -51,7 +51,7 @@ impl<S: Serve> Lanes<S> {
         })
     }
 
-    /// Answers one request: what [`Serve::serve`] says.
+    /// Answers one request.
     pub(super) fn carry(self: &Rc<Self>, peer: Peer, request: Request<ClientBody>) -> Ride<S> {
         let free = self.free.borrow_mut().pop();
         let lane = free.unwrap_or_else(|| Lane::new(Rc::clone(&self.service)));
@@ -66,30 +66,28 @@ impl<S: Serve> Lanes<S> {
 impl Lane {
     fn new<S: Serve>(service: Rc<S>) -> Self {
         let desk = Rc::<Desk>::default();
-        let work = answer(service, Rc::clone(&desk));
+        let own = Rc::clone(&desk);
         Self {
             desk,
-            work: Box::pin(work),
+            work: Box::pin(async move { service.serve(&own).await }),
         }
     }
 }
 
-async fn answer<S: Serve>(service: Rc<S>, desk: Rc<Desk>) {
-    loop {
-        let (peer, request) = desk.next().await;
-        let answer = service.serve(peer, request).await;
-        desk.answer.set(Some(answer));
-    }
-}
-
 impl Desk {
-    async fn next(&self) -> (Peer, Request<ClientBody>) {
+    /// The next request.
+    pub async fn next(&self) -> (Peer, Request<ClientBody>) {
         poll_fn(|_| match self.request.take() {
             Some(request) => Poll::Ready(request),
             // Whoever lays one there polls next.
             None => Poll::Pending,
         })
         .await
+    }
+
+    /// Answers the request that was taken last.
+    pub fn answer(&self, answer: Response<Body>) {
+        self.answer.set(Some(answer));
     }
 }
 
@@ -131,15 +129,18 @@ mod tests {
     struct Service(Rc<Semaphore>);
 
     impl Serve for Service {
-        async fn serve(&self, _: Peer, request: Request<ClientBody>) -> Response<Body> {
-            match request.uri().path() {
-                "/wait" => self.0.acquire().await.unwrap().forget(),
-                "/panic" => panic!("as asked"),
-                _ => {}
+        async fn serve(&self, desk: &Desk) {
+            loop {
+                let (_, request) = desk.next().await;
+                match request.uri().path() {
+                    "/wait" => self.0.acquire().await.unwrap().forget(),
+                    "/panic" => panic!("as asked"),
+                    _ => {}
+                }
+                let mut answer = Response::new(Body::Empty);
+                *answer.status_mut() = StatusCode::NO_CONTENT;
+                desk.answer(answer);
             }
-            let mut answer = Response::new(Body::Empty);
-            *answer.status_mut() = StatusCode::NO_CONTENT;
-            answer
         }
     }
 

@@ -31,8 +31,9 @@ use tokio_rustls::client::TlsStream;
 
 use super::dev_cert::DevCertificate;
 use super::*;
+use crate::body::Body;
 use crate::clock::Clock;
-use crate::inbound::ClientBodyError;
+use crate::inbound::{ClientBody, ClientBodyError, Peer};
 
 /// Long enough for anything that is to happen; a test that waits this long has failed.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -50,7 +51,16 @@ struct Gate {
 struct Handler(Gate);
 
 impl Serve for Handler {
-    async fn serve(&self, peer: Peer, mut request: Request<ClientBody>) -> Response<Body> {
+    async fn serve(&self, desk: &Desk) {
+        loop {
+            let (peer, request) = desk.next().await;
+            desk.answer(self.answer(peer, request).await);
+        }
+    }
+}
+
+impl Handler {
+    async fn answer(&self, peer: Peer, mut request: Request<ClientBody>) -> Response<Body> {
         self.0.served.fetch_add(1, Ordering::Relaxed);
         let mut response = Response::builder()
             .header("peer", peer.address.to_string())
