@@ -17,7 +17,7 @@ use http::{HeaderMap, Method, Request, Version, header};
 use hyper::ext::Protocol;
 use hyper::upgrade::OnUpgrade;
 
-pub use body::{ClientBody, ClientBodyError, MinimumRate, Pace};
+pub use body::{ClientBody, ClientBodyError, MinimumRate, Pace, Sending};
 pub use client::{ClientIp, ClientNet, TrustedProxies};
 pub use flight::{Flight, Passage};
 pub use host::{Host, HostError};

@@ -17,9 +17,15 @@ use crate::clock::timer_now;
 /// A request's body as the client sends it. Dropping it unread is fine.
 pub struct ClientBody {
     source: Source,
+    /// Boxed: most requests have no body, and all are handed on by value.
+    sending: Option<Box<Sending>>,
+}
+
+/// A client that is still sending.
+pub struct Sending {
     pace: Option<Pace>,
-    /// The connection is not idle while its client is still sending.
-    busy: Option<Passage>,
+    /// Its connection is not idle meanwhile.
+    busy: Passage,
     ended: bool,
 }
 
@@ -61,20 +67,35 @@ enum Source {
 
 impl ClientBody {
     /// The body of a request that a connection received.
-    pub fn incoming(body: Incoming, pace: Option<Pace>, busy: Option<Passage>) -> Self {
+    pub fn incoming(body: Incoming, sending: Option<Sending>) -> Self {
         Self {
             source: Source::Incoming(body),
-            pace,
-            busy,
-            ended: false,
+            sending: sending.map(Box::new),
         }
     }
 
     /// Lets the client send as slowly as it likes: for uploads that are conversations (gRPC).
     #[must_use]
     pub fn at_any_rate(mut self) -> Self {
-        self.pace = None;
+        if let Some(sending) = &mut self.sending {
+            sending.pace = None;
+        }
         self
+    }
+
+    fn pace(&mut self) -> Option<&mut Pace> {
+        self.sending.as_mut()?.pace.as_mut()
+    }
+}
+
+impl Sending {
+    /// A client that is held to `pace`, on the connection that it keeps busy.
+    pub fn new(pace: Pace, busy: Passage) -> Self {
+        Self {
+            pace: Some(pace),
+            busy,
+            ended: false,
+        }
     }
 }
 
@@ -82,9 +103,7 @@ impl From<Bytes> for ClientBody {
     fn from(bytes: Bytes) -> Self {
         Self {
             source: Source::Whole(Some(bytes).filter(|bytes| !bytes.is_empty())),
-            pace: None,
-            busy: None,
-            ended: false,
+            sending: None,
         }
     }
 }
@@ -110,18 +129,20 @@ impl http_body::Body for ClientBody {
         };
         match Pin::new(incoming).poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => {
-                if let Some(pace) = &mut body.pace {
+                if let Some(pace) = body.pace() {
                     pace.received(frame.data_ref().map_or(0, Bytes::len));
                 }
                 Poll::Ready(Some(Ok(frame)))
             }
             Poll::Ready(Some(Err(error))) => Poll::Ready(Some(Err(ClientBodyError::Broken(error)))),
             Poll::Ready(None) => {
-                body.ended = true;
+                if let Some(sending) = &mut body.sending {
+                    sending.ended = true;
+                }
                 Poll::Ready(None)
             }
             Poll::Pending => {
-                let Some(pace) = &mut body.pace else {
+                let Some(pace) = body.pace() else {
                     return Poll::Pending;
                 };
                 ready!(pace.poll_exhausted(cx));
@@ -149,11 +170,11 @@ impl http_body::Body for ClientBody {
 
 impl Drop for ClientBody {
     fn drop(&mut self) {
-        if let Some(busy) = &self.busy
-            && !self.ended
+        if let Some(sending) = &self.sending
+            && !sending.ended
             && !http_body::Body::is_end_stream(self)
         {
-            busy.leaves_unread();
+            sending.busy.leaves_unread();
         }
     }
 }

@@ -49,8 +49,8 @@ impl HeaderPlan {
     }
 
     /// Which trailer fields of a request may pass.
-    pub(super) fn trailers(&self) -> TrailerRule {
-        self.trailers.clone()
+    pub(super) fn trailers(&self) -> &TrailerRule {
+        &self.trailers
     }
 
     /// The names that this plan sets on some request.

@@ -16,7 +16,7 @@ use hyper::body::Incoming;
 use super::counters::Counters;
 use super::io::Wire;
 use crate::body::{Body, BodyError};
-use crate::inbound::{ClientBody, MinimumRate, Pace, Passage};
+use crate::inbound::{ClientBody, MinimumRate, Pace, Passage, Sending};
 
 /// An HTTP/2 connection keeps the last piece of an answer until its next one. A piece is cut from the
 /// 20 KiB that were read from the upstream, and a small one would keep them all: 20 of the 54 kB of an
@@ -66,11 +66,11 @@ impl Exchange {
         let connects = request.method() == Method::CONNECT;
         let request = request.map(|body| {
             if body.is_end_stream() {
-                return ClientBody::incoming(body, None, None);
+                return ClientBody::incoming(body, None);
             }
             let answered = Arc::clone(begun.insert(Arc::default()));
-            let busy = Some(wire.flight.enter());
-            ClientBody::incoming(body, Some(Pace::new(rate, answered)), busy)
+            let sending = Sending::new(Pace::new(rate, answered), wire.flight.enter());
+            ClientBody::incoming(body, Some(sending))
         });
         let exchange = Self {
             wire: Arc::clone(wire),

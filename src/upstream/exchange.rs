@@ -8,7 +8,7 @@ use std::pin::pin;
 use std::time::Duration;
 
 use http::header::EXPECT;
-use http::{Response, StatusCode};
+use http::{HeaderValue, Response, StatusCode};
 use hyper::body::{Body as _, Incoming};
 use hyper::client::conn::TrySendError;
 
@@ -37,7 +37,6 @@ const CONTINUE_PATIENCE: Duration = Duration::from_secs(1);
 struct Answered {
     head: Response<Incoming>,
     in_flight: InFlight,
-    sent: Sent,
 }
 
 /// An attempt that failed and may be followed by another.
@@ -55,6 +54,8 @@ struct Attempt<'a> {
     age: Age,
     first_byte: Duration,
     tether: Option<Tether>,
+    /// The `Host` that is sent, when it is not the server's own.
+    host: Option<HeaderValue>,
 }
 
 /// Sends `request` and gives its answer: see [`Upstream::forward`].
@@ -91,9 +92,10 @@ pub(super) async fn exchange(
         age: Age::Any,
         first_byte: request.first_byte.unwrap_or(upstream.settings.first_byte),
         tether: request.tether,
+        host: outgoing.host.clone(),
     };
     let answered = attempt.until_answered(outgoing).await?;
-    let tether = attempt.tether;
+    let Attempt { tether, host, .. } = attempt;
     let protocol = |e| UpstreamError::Protocol(upstream.name().clone(), e);
     let head = &answered.head;
     let mut response = match switch {
@@ -107,7 +109,13 @@ pub(super) async fn exchange(
         Some(switch) if switch.is_refused_only_by_failure() && head.status().is_success() => {
             Err(protocol(ProtocolError::Handshake))
         }
-        Some(_) | None => respond(answered, upstream.settings.idle, mapping).map_err(protocol),
+        Some(_) | None => {
+            let sent = Sent {
+                host,
+                server: answered.in_flight.server.address.authority().clone(),
+            };
+            respond(answered, upstream.settings.idle, (mapping, &sent)).map_err(protocol)
+        }
     }?;
     if let Some(tether) = tether {
         tie(&mut response, tether)?;
@@ -139,7 +147,7 @@ impl Attempt<'_> {
     async fn until_answered(
         &mut self,
         mut outgoing: Box<Outgoing>,
-    ) -> Result<Answered, UpstreamError> {
+    ) -> Result<Box<Answered>, UpstreamError> {
         let settings = &self.upstream.settings;
         let mut tried = Vec::new();
         let mut left = settings.retries;
@@ -200,10 +208,10 @@ impl Attempt<'_> {
         &mut self,
         server: Outstanding,
         outgoing: Box<Outgoing>,
-    ) -> Result<Answered, Failed> {
-        let Attempt {
+    ) -> Result<Box<Answered>, Failed> {
+        let &mut Attempt {
             upstream, pools, ..
-        } = *self;
+        } = self;
         let keeping = upstream.keeping();
         let versions = match self.purpose {
             Purpose::Switch if server.speaks_only_http2() => {
@@ -225,19 +233,16 @@ impl Attempt<'_> {
                 });
             }
         };
-        let sent = Sent {
-            host: outgoing.host.clone(),
-            server: server.address.authority().clone(),
-        };
         let spare = match upstream.settings.retries {
             0 => None,
             _ => outgoing.repeatable(),
         };
-        let (head, upload) = self.send(&mut lease, &server, outgoing).await?;
-        match head {
+        let mut upload = None;
+        let sent = self.send(&mut lease, &server, outgoing, &mut upload);
+        match sent.await {
             Ok(head) => {
                 server.health.succeeded();
-                Ok(Answered {
+                Ok(Box::new(Answered {
                     head,
                     in_flight: InFlight {
                         server,
@@ -246,8 +251,7 @@ impl Attempt<'_> {
                         keeping,
                         upload,
                     },
-                    sent,
-                })
+                }))
             }
             Err(error) => Err(self.judge(
                 error,
@@ -256,7 +260,6 @@ impl Attempt<'_> {
                     reused: lease.reused(),
                     upload,
                     spare,
-                    host: sent.host,
                 },
             )),
         }
@@ -268,18 +271,18 @@ impl Attempt<'_> {
         lease: &mut Lease,
         server: &Outstanding,
         mut outgoing: Box<Outgoing>,
-    ) -> Result<(Result<Response<Incoming>, NoHead>, Option<Uploading>), Failed> {
-        let wrong = |e| self.protocol(ProtocolError::Request(e));
+        upload: &mut Option<Uploading>,
+    ) -> Result<Response<Incoming>, NoHead> {
         match lease {
             Lease::Http1 { sender, .. } => {
                 let stage = match outgoing.headers.contains_key(EXPECT) {
                     true => Stage::Held,
                     false => Stage::Flowing,
                 };
-                let upload = outgoing.body.watch(stage);
+                *upload = outgoing.body.watch(stage);
                 let mut request = outgoing
                     .into_http1(&server.address, self.purpose)
-                    .map_err(wrong)?;
+                    .map_err(NoHead::Unsendable)?;
                 if stage == Stage::Held
                     && let Some(upload) = upload.as_ref().map(Uploading::share)
                 {
@@ -290,13 +293,13 @@ impl Attempt<'_> {
                     });
                 }
                 let sent = sender.try_send_request(request);
-                Ok((self.head(sent, upload.as_deref()).await, upload))
+                self.head(sent, upload.as_deref()).await
             }
             Lease::Http2 { sender, .. } => {
-                let upload = outgoing.body.watch(Stage::Flowing);
-                let request = outgoing.into_http2(&server.address).map_err(wrong)?;
-                let sent = sender.try_send_request(request);
-                Ok((self.head(sent, upload.as_deref()).await, upload))
+                *upload = outgoing.body.watch(Stage::Flowing);
+                let request = outgoing.into_http2(&server.address);
+                let sent = sender.try_send_request(request.map_err(NoHead::Unsendable)?);
+                self.head(sent, upload.as_deref()).await
             }
         }
     }
@@ -345,26 +348,30 @@ impl Attempt<'_> {
 
 /// The answer as it may go to the client.
 fn respond(
-    answered: Answered,
+    answered: Box<Answered>,
     idle: Duration,
-    mapping: &Mapping<'_>,
+    (mapping, sent): (&Mapping<'_>, &Sent),
 ) -> Result<Response<Body>, ProtocolError> {
-    let (mut head, incoming) = answered.head.into_parts();
-    if head.status == StatusCode::SWITCHING_PROTOCOLS {
+    let Answered {
+        mut head,
+        in_flight,
+    } = *answered;
+    if head.status() == StatusCode::SWITCHING_PROTOCOLS {
         return Err(ProtocolError::UnaskedSwitch);
     }
-    answer::clean(&mut head.headers)?;
-    answer::map_back(&mut head.headers, mapping, &answered.sent);
-    let body = if incoming.is_end_stream() {
-        answered.in_flight.settle();
-        Body::Empty
-    } else {
-        let body = AnswerBody::new(incoming, answered.in_flight, idle);
-        Body::Upstream(Box::new(body))
-    };
+    let mut headers = std::mem::take(head.headers_mut());
+    answer::clean(&mut headers)?;
+    answer::map_back(&mut headers, mapping, sent);
     // A new response: version, reason phrase and extensions are of the upstream's connection.
-    let mut response = Response::new(body);
-    *response.status_mut() = head.status;
-    *response.headers_mut() = head.headers;
+    let mut response = Response::new(Body::Empty);
+    *response.status_mut() = head.status();
+    *response.headers_mut() = headers;
+    let incoming = head.into_body();
+    if incoming.is_end_stream() {
+        in_flight.settle();
+    } else {
+        let body = AnswerBody::new(incoming, in_flight, idle);
+        *response.body_mut() = Body::Upstream(Box::new(body));
+    }
     Ok(response)
 }

@@ -27,7 +27,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 
-use super::{Mapping, Pools, Request, RequestBody, ServerAddress, Settings, Upstream};
+use super::{Mapping, Pools, Request, RequestBody, ServerAddress, Settings, TrailerRule, Upstream};
 use crate::body::Body;
 use crate::clock::{Clock, Timestamp};
 use crate::inbound::{ClientBody, Scheme, Upgrade, UpgradeProtocol};
@@ -265,14 +265,14 @@ impl Bench {
             on_upgrade: hyper::upgrade::on(&mut request),
         });
         let (parts, incoming) = request.into_parts();
-        let body = ClientBody::incoming(incoming, None, None);
+        let body = ClientBody::incoming(incoming, None);
+        let rule: TrailerRule = Arc::new(|name| !name.as_str().starts_with("x-user"));
         let request = Request {
             method: parts.method,
             path_and_query: parts.uri.path_and_query().cloned().unwrap(),
             headers: parts.headers,
             host: None,
-            body: RequestBody::new(body, MAX_BODY)
-                .with_trailers(Arc::new(|name| !name.as_str().starts_with("x-user"))),
+            body: RequestBody::new(body, MAX_BODY).with_trailers(&rule),
             version: parts.version,
             upgrade,
             tether: None,

@@ -17,9 +17,12 @@ use crate::inbound::{ClientBody, ClientBodyError};
 /// Which trailer fields of a request may pass: the stripping of headers holds for them too.
 pub type TrailerRule = Arc<dyn Fn(&HeaderName) -> bool + Send + Sync>;
 
-/// A client's body on its way upstream, counted against the route's cap.
-pub struct RequestBody {
-    incoming: Option<ClientBody>,
+/// A client's body on its way upstream, counted against the route's cap. Most requests have none, and a
+/// request is handed on a dozen times before it is sent.
+pub struct RequestBody(Option<Box<Content>>);
+
+struct Content {
+    incoming: ClientBody,
     /// Bytes that may still pass.
     left: u64,
     trailers: Option<TrailerRule>,
@@ -96,41 +99,41 @@ const NEVER_TRAILERS: [HeaderName; 13] = [
 impl RequestBody {
     /// The client's body, of which at most `max` bytes go on. Trailers are dropped.
     pub fn new(incoming: ClientBody, max: u64) -> Self {
-        Self {
-            incoming: Some(incoming),
+        if http_body::Body::is_end_stream(&incoming) {
+            return Self::empty();
+        }
+        Self(Some(Box::new(Content {
+            incoming,
             left: max,
             trailers: None,
             upload: None,
-        }
+        })))
     }
 
     pub fn empty() -> Self {
-        Self {
-            incoming: None,
-            left: 0,
-            trailers: None,
-            upload: None,
-        }
+        Self(None)
     }
 
     /// Lets those trailer fields pass that `rule` admits.
     #[must_use]
-    pub fn with_trailers(self, rule: TrailerRule) -> Self {
-        Self {
-            trailers: Some(rule),
-            ..self
+    pub fn with_trailers(mut self, rule: &TrailerRule) -> Self {
+        if let Some(content) = &mut self.0 {
+            content.trailers = Some(rule.clone());
         }
+        self
     }
 
     /// Whether the announced length is over the cap already.
     pub(super) fn is_too_large(&self) -> bool {
-        http_body::Body::size_hint(self).lower() > self.left
+        let left = self.0.as_ref().map_or(0, |content| content.left);
+        http_body::Body::size_hint(self).lower() > left
     }
 
     /// Watches the body from now on, as it stands at `stage`. There is nothing to watch of an
     /// empty one.
     pub(super) fn watch(&mut self, stage: Stage) -> Option<Uploading> {
-        if http_body::Body::is_end_stream(self) {
+        let content = self.0.as_mut()?;
+        if http_body::Body::is_end_stream(&content.incoming) {
             return None;
         }
         let upload = Arc::new(Upload(Mutex::new(Progress {
@@ -138,10 +141,12 @@ impl RequestBody {
             bytes: 0,
             waiting: None,
         })));
-        self.upload = Some(upload.clone());
+        content.upload = Some(upload.clone());
         Some(Uploading(upload))
     }
+}
 
+impl Content {
     fn note(&self, stage: Stage) {
         if let Some(upload) = &self.upload {
             upload.lock().stage = stage;
@@ -158,7 +163,7 @@ impl RequestBody {
                     return Some(Err(RequestBodyError::TooLarge));
                 };
                 self.left = left;
-                let whole = http_body::Body::is_end_stream(self);
+                let whole = http_body::Body::is_end_stream(&self.incoming);
                 if let Some(upload) = &self.upload {
                     upload.moved(length, if whole { Stage::Sent } else { Stage::Flowing });
                 }
@@ -189,7 +194,9 @@ impl http_body::Body for RequestBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, RequestBodyError>>> {
-        let this = &mut *self;
+        let Some(this) = &mut self.0 else {
+            return Poll::Ready(None);
+        };
         if let Some(upload) = &this.upload {
             match upload.hold(cx) {
                 Stage::Held => return Poll::Pending,
@@ -202,10 +209,7 @@ impl http_body::Body for RequestBody {
                 | Stage::TooSlow => {}
             }
         }
-        let Some(incoming) = &mut this.incoming else {
-            return Poll::Ready(None);
-        };
-        match Pin::new(incoming).poll_frame(cx) {
+        match Pin::new(&mut this.incoming).poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => Poll::Ready(this.admit(frame)),
             Poll::Ready(Some(Err(error))) => {
                 this.note(match error {
@@ -228,15 +232,15 @@ impl http_body::Body for RequestBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.incoming
-            .as_ref()
-            .is_none_or(http_body::Body::is_end_stream)
+        let content = self.0.as_ref();
+        content.is_none_or(|content| content.incoming.is_end_stream())
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.incoming
-            .as_ref()
-            .map_or(SizeHint::with_exact(0), http_body::Body::size_hint)
+        let content = self.0.as_ref();
+        content.map_or(SizeHint::with_exact(0), |content| {
+            content.incoming.size_hint()
+        })
     }
 }
 

@@ -1,6 +1,5 @@
 //! What an attempt without an answer means: for the client, for the server's health, for a retry.
 
-use http::HeaderValue;
 use hyper::client::conn::TrySendError;
 
 use super::Attempt;
@@ -33,6 +32,8 @@ pub(super) enum NoHead {
     /// Its caller may not have it any more.
     Over(Cause),
     Send(Box<TrySendError<http::Request<RequestBody>>>),
+    /// It could not be written as this connection wants it.
+    Unsendable(http::Error),
 }
 
 /// What is left of a request that got no answer.
@@ -40,7 +41,6 @@ pub(super) struct Lost {
     pub reused: bool,
     pub upload: Option<Uploading>,
     pub spare: Option<Outgoing>,
-    pub host: Option<HeaderValue>,
 }
 
 impl Attempt<'_> {
@@ -50,6 +50,7 @@ impl Attempt<'_> {
         let mut error = match error {
             NoHead::Send(error) => error,
             NoHead::Over(cause) => return Failed::by_client(UpstreamError::Over(cause)),
+            NoHead::Unsendable(error) => return self.protocol(ProtocolError::Request(error)),
             NoHead::TimedOut => {
                 self.upstream.note(server, Failure::NoAnswer);
                 return Failed {
@@ -79,7 +80,7 @@ impl Attempt<'_> {
             self.upstream.note(server, Failure::NoAnswer);
         }
         let again = match unsent {
-            Some(request) => Some(Outgoing::given_back(request, lost.host)),
+            Some(request) => Some(Outgoing::given_back(request, self.host.clone())),
             None => lost.spare,
         };
         Failed {

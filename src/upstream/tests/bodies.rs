@@ -207,7 +207,7 @@ async fn a_chunked_body_over_the_cap_is_aborted_upstream() {
         let front = Backend::serve(Speaks::Http1, move |request| {
             let bench = capped.clone();
             async move {
-                let body = ClientBody::incoming(request.into_body(), None, None);
+                let body = ClientBody::incoming(request.into_body(), None);
                 let mut request = post("/", "");
                 request.body = RequestBody::new(body, 10);
                 let error = bench.send(request).await.err().unwrap();
