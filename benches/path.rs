@@ -129,8 +129,8 @@ mod steps {
                 let permit = route.policy.permit(caller, req.client).unwrap();
                 (req, permit)
             })
-            .bench_local_values(|(req, permit)| {
-                Outbound::new(Box::new(req), &permit, (route, forwarding), stamp)
+            .bench_local_values(|(mut req, permit)| {
+                Outbound::new(&mut req, &permit, (route, forwarding), stamp)
             });
     }
 

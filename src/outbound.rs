@@ -7,6 +7,7 @@ mod origin;
 
 use std::sync::Arc;
 
+use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, header};
 
 use crate::authn::keys::SignError;
@@ -77,7 +78,7 @@ impl Outbound {
     ///
     /// A rewrite that makes a path which could be read in two ways; a token that cannot be signed.
     pub fn new(
-        mut req: Box<Inbound>,
+        req: &mut Inbound,
         permit: &Permit,
         (route, forwarding): (&Route, &Forwarding),
         stamp: Stamp<'_>,
@@ -88,24 +89,22 @@ impl Outbound {
         let plan = &introduction.headers;
         plan.strip(&mut headers);
         let shown = headers.remove(header::AUTHORIZATION);
-        let origin = stamp.origins.of(&req);
+        let origin = stamp.origins.of(req);
         if let Some(origin) = &origin {
             origin.stamp(&mut headers);
         }
-        plan.stamp_id(&req, stamp, &mut headers);
+        plan.stamp_id(req, stamp, &mut headers);
         introduction.write((identity, shown), stamp, &mut headers)?;
-        let path = forwarding
-            .rewrite
-            .apply(req.path)
-            .map_err(OutboundError::Rewrite)?;
+        let path = forwarding.rewrite.apply(&req.path);
+        let body = std::mem::take(&mut req.body);
         let request = Box::new(upstream::Request {
-            method: req.method,
-            path_and_query: path.target().clone(),
+            method: req.method.clone(),
+            path_and_query: path.map_err(OutboundError::Rewrite)?,
             headers,
             host: forwarding.host.value(origin.as_deref()),
-            body: RequestBody::new(req.body, route.max_body).with_trailers(plan.trailers()),
+            body: RequestBody::new(body, route.max_body).with_trailers(plan.trailers()),
             version: req.version,
-            upgrade: req.upgrade,
+            upgrade: req.upgrade.take(),
             tether: None,
             first_byte: forwarding.first_byte,
         });
@@ -119,7 +118,7 @@ impl Outbound {
         Ok(Self {
             request,
             echo,
-            public: (req.scheme, req.host),
+            public: (req.scheme, req.host.clone()),
         })
     }
 }
@@ -186,23 +185,25 @@ impl Authorization {
 }
 
 impl Rewrite {
-    fn apply(&self, path: CleanPath) -> Result<CleanPath, PathError> {
+    fn apply(&self, path: &CleanPath) -> Result<PathAndQuery, PathError> {
+        let unchanged = || path.target().clone();
         match self {
-            Rewrite::Keep => Ok(path),
+            Rewrite::Keep => Ok(unchanged()),
             Rewrite::Prefix { from, to } => {
                 let Some(rest) = path.as_str().strip_prefix(from.as_str()) else {
-                    return Ok(path);
+                    return Ok(unchanged());
                 };
                 // `/app` is taken off `/app/x` and `/app`, and left on `/apple`.
                 if !(rest.is_empty() || rest.starts_with('/')) {
-                    return Ok(path);
+                    return Ok(unchanged());
                 }
                 let rest = if rest.is_empty() && to.is_empty() {
                     "/"
                 } else {
                     rest
                 };
-                CleanPath::from_path(&format!("{to}{rest}"), path.query())
+                let rewritten = CleanPath::from_path(&format!("{to}{rest}"), path.query())?;
+                Ok(rewritten.target().clone())
             }
         }
     }
@@ -243,11 +244,7 @@ mod tests {
             (&Rewrite::Keep, "/app/x", "/app/x"),
         ] {
             let clean = CleanPath::from_path(path, None).unwrap();
-            assert_eq!(
-                rewrite.apply(clean).unwrap().target().as_str(),
-                expected,
-                "{path}"
-            );
+            assert_eq!(rewrite.apply(&clean).unwrap().as_str(), expected, "{path}");
         }
     }
 }

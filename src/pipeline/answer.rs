@@ -30,7 +30,7 @@ impl Gateway {
                 let caller = permit.into_caller();
                 Box::pin(self.serve_own(snapshot, req, (route, *endpoint), caller)).await
             }
-            Target::Upstream(forwarding) => self.forward(req, (route, forwarding), &permit).await,
+            Target::Upstream(forwarding) => self.forward(req, (route, forwarding), permit).await,
             // It is served by another proxy, and not by us.
             Target::Elsewhere(_) => Err(Rejection::NotFound),
         }
@@ -78,7 +78,7 @@ impl Gateway {
         (route, endpoint): (&Route, Endpoint),
         caller: Caller,
     ) -> Result<Response<Body>, Rejection> {
-        let mut tether = self.tether(&req, route, &caller);
+        let mut tether = self.tether(caller.clone(), || Asked::of(&req, &route.name));
         let body = during(tether.as_mut(), collect(req.body)).await;
         let body = body.map_err(Rejection::Over)??;
         let request = EndpointRequest {
@@ -105,28 +105,27 @@ impl Gateway {
     }
 
     /// What ties a request, and whatever becomes of it, to the session of its caller.
-    fn tether(&self, req: &Inbound, route: &Route, caller: &Caller) -> Option<Tether> {
+    fn tether(&self, caller: Caller, asked: impl FnOnce() -> Asked) -> Option<Tether> {
         let Caller::Identified(identity) = caller else {
             return None;
         };
-        Some(self.keeper.tether(Admitted {
-            identity: identity.clone(),
-            asked: Asked::of(req, &route.name),
-        }))
+        let asked = asked();
+        Some(self.keeper.tether(Admitted { identity, asked }))
     }
 
     async fn forward(
         &self,
-        req: Box<Inbound>,
+        mut req: Box<Inbound>,
         (route, forwarding): (&Route, &Forwarding),
-        permit: &Permit,
+        permit: Permit,
     ) -> Result<Response<Body>, Rejection> {
-        let switches = req.upgrade.is_some();
-        let mut tether = self.tether(&req, route, permit.caller());
+        let becomes = Becomes::of(&req);
+        let mut outbound = Outbound::new(&mut req, &permit, (route, forwarding), self.stamp())?;
+        let asked = || Asked::of(&req, &route.name);
+        let mut tether = self.tether(permit.into_caller(), asked);
         if let Some(tether) = &mut tether {
-            check_streams(&req, tether)?;
+            becomes.check(tether)?;
         }
-        let mut outbound = Outbound::new(req, permit, (route, forwarding), self.stamp())?;
         outbound.request.tether = tether;
         let (scheme, host) = &outbound.public;
         let mapping = Mapping {
@@ -140,7 +139,7 @@ impl Gateway {
             .forward(&self.pools, outbound.request, &mapping)
             .await?;
         if let Some(carrier) = outbound.echo
-            && switches
+            && becomes == Becomes::Tunnel
             && matches!(
                 res.status(),
                 StatusCode::SWITCHING_PROTOCOLS | StatusCode::OK
@@ -156,16 +155,34 @@ impl Gateway {
     }
 }
 
-/// Refuses what is going to be one stream too many of its session, before an upstream hears of it.
-fn check_streams(req: &Inbound, tether: &mut Tether) -> Result<(), TooManyStreams> {
-    if req.upgrade.is_some() {
-        return tether.claim();
+/// What the client says that its request will turn into.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Becomes {
+    Tunnel,
+    EventStream,
+    Answer,
+}
+
+impl Becomes {
+    fn of(req: &Inbound) -> Self {
+        if req.upgrade.is_some() {
+            return Becomes::Tunnel;
+        }
+        let accepted = req.headers.get(header::ACCEPT).map(HeaderValue::as_bytes);
+        match accepted {
+            Some(kinds) if kinds.starts_with(b"text/event-stream") => Becomes::EventStream,
+            Some(_) | None => Becomes::Answer,
+        }
     }
-    let accepted = req.headers.get(header::ACCEPT).map(HeaderValue::as_bytes);
-    if accepted.is_some_and(|kinds| kinds.starts_with(b"text/event-stream")) {
-        tether.check_room()?;
+
+    /// Refuses what is going to be one stream too many of its session, before an upstream hears of it.
+    fn check(self, tether: &mut Tether) -> Result<(), TooManyStreams> {
+        match self {
+            Becomes::Tunnel => tether.claim(),
+            Becomes::EventStream => tether.check_room(),
+            Becomes::Answer => Ok(()),
+        }
     }
-    Ok(())
 }
 
 /// The whole body of a request to an endpoint of ours: small, or refused.
