@@ -2,6 +2,10 @@
 
 use std::process::ExitCode;
 
+/// A request allocates some thirty times, in bursts that glibc's caches are too short for.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     portcullis::cli::main()
 }

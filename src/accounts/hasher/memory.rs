@@ -3,18 +3,23 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+use allocator_api2::alloc::System;
+use allocator_api2::vec::Vec;
 use argon2::Block;
 
-/// An allocation of more than 32 MiB is always a mapping of its own in glibc (mallopt(3),
-/// `M_MMAP_THRESHOLD`), which the system has back as soon as it is freed. Smaller ones end up in an
-/// arena once the first was freed, and stay there. What lies beyond the blocks is never touched, so
-/// it costs addresses, not memory.
+/// Asked of the system rather than of the program's allocator, which would keep it: an allocation of
+/// more than 32 MiB is always a mapping of its own in glibc (mallopt(3), `M_MMAP_THRESHOLD`), which
+/// the system has back as soon as it is freed. What lies beyond the blocks is never touched, so it
+/// costs addresses, not memory.
 const OWN_MAPPING: usize = 33 * 1024 * 1024 / Block::SIZE;
+
+/// The memory of one hash.
+pub(super) type Piece = Vec<Block, System>;
 
 /// Memory for hashes that nobody is using. Whoever hashes takes a piece and puts it back.
 #[derive(Debug, Default)]
 pub(super) struct Shelf {
-    free: Mutex<Vec<Vec<Block>>>,
+    free: Mutex<std::vec::Vec<Piece>>,
     /// Blocks on the shelf and in use.
     blocks: AtomicUsize,
 }
@@ -22,13 +27,14 @@ pub(super) struct Shelf {
 impl Shelf {
     /// A piece of at least so many blocks. One that was used before has its pages: 16.6 ms a hash
     /// rather than 21.4.
-    pub(super) fn take(&self, blocks: usize) -> Vec<Block> {
+    pub(super) fn take(&self, blocks: usize) -> Piece {
         let free = self
             .free
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .pop();
-        let mut piece = free.unwrap_or_else(|| Vec::with_capacity(blocks.max(OWN_MAPPING)));
+        let mut piece =
+            free.unwrap_or_else(|| Piece::with_capacity_in(blocks.max(OWN_MAPPING), System));
         if piece.len() < blocks {
             let more = blocks - piece.len();
             self.blocks.fetch_add(more, Ordering::Relaxed);
@@ -38,7 +44,7 @@ impl Shelf {
     }
 
     /// Keeps a piece for the next hash, unless it is larger than usual.
-    pub(super) fn put_back(&self, piece: Vec<Block>, usual: usize) {
+    pub(super) fn put_back(&self, piece: Piece, usual: usize) {
         if piece.len() > usual {
             self.blocks.fetch_sub(piece.len(), Ordering::Relaxed);
             return;
