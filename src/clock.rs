@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
+use rustix::time::{ClockId, clock_gettime};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
@@ -90,16 +91,17 @@ struct Source {
 #[derive(Debug)]
 enum Reading {
     /// The system's clocks.
-    System { start: Instant },
+    System {
+        /// On the monotonic clock.
+        start: Duration,
+    },
     /// Clocks that stand still until a test turns them.
     Manual { wall: AtomicI64, steady: AtomicU64 },
 }
 
 impl Clock {
     pub fn system() -> Self {
-        Self::reading(Reading::System {
-            start: Instant::now(),
-        })
+        Self::reading(Reading::System { start: monotonic() })
     }
 
     pub fn manual(wall: Timestamp) -> Self {
@@ -178,19 +180,28 @@ impl Source {
 impl Reading {
     fn wall(&self) -> i64 {
         match self {
-            Reading::System { .. } => SystemTime::now()
-                .duration_since(UNIX_EPOCH)
-                .map_or(0, |d| i64::try_from(d.as_millis()).unwrap_or(i64::MAX)),
+            Reading::System { .. } => {
+                let read = clock_gettime(ClockId::Realtime);
+                read.tv_sec * 1000 + read.tv_nsec / 1_000_000
+            }
             Reading::Manual { wall, .. } => wall.load(Ordering::Relaxed),
         }
     }
 
     fn steady(&self) -> Duration {
         match self {
-            Reading::System { start } => start.elapsed(),
+            Reading::System { start } => monotonic().saturating_sub(*start),
             Reading::Manual { steady, .. } => Duration::from_millis(steady.load(Ordering::Relaxed)),
         }
     }
+}
+
+/// The kernel's own numbers: the time is read a dozen times a request, and the standard library's
+/// types check and convert at each reading what needs neither.
+fn monotonic() -> Duration {
+    let read = clock_gettime(ClockId::Monotonic);
+    let nanos = u32::try_from(read.tv_nsec).unwrap_or_default();
+    Duration::new(read.tv_sec.unsigned_abs(), nanos)
 }
 
 /// Where the timers of this thread's runtime stand: for deadlines that a timer will meet, and so

@@ -142,6 +142,7 @@ fn only_the_clock_asks_the_time() {
             "OffsetDateTime::now_utc",
             "OffsetDateTime::now_local",
             "UtcDateTime::now",
+            "clock_gettime",
         ],
     );
 }
