@@ -50,13 +50,9 @@ impl RequestId {
     /// As it is written everywhere: 32 hexadecimal digits.
     pub fn digits(self) -> Digits {
         let mut digits = [0; 32];
-        let halves = self
-            .worker
-            .to_be_bytes()
-            .into_iter()
-            .chain(self.count.to_be_bytes());
-        for (pair, byte) in digits.chunks_exact_mut(2).zip(halves) {
-            pair.copy_from_slice(&[digit(byte >> 4), digit(byte & 15)]);
+        let quarters = [self.worker >> 32, self.worker, self.count >> 32, self.count];
+        for (eight, quarter) in digits.as_chunks_mut().0.iter_mut().zip(quarters) {
+            *eight = hexadecimal(quarter & u64::from(u32::MAX));
         }
         Digits(digits)
     }
@@ -69,17 +65,29 @@ impl Digits {
     }
 }
 
+impl AsRef<[u8]> for Digits {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
 impl fmt::Display for RequestId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.digits().as_str())
     }
 }
 
-fn digit(value: u8) -> u8 {
-    match value {
-        0..=9 => b'0' + value,
-        10..=u8::MAX => b'a' + (value - 10),
+/// The eight digits of a 32-bit number, all made at once: a byte for each.
+fn hexadecimal(number: u64) -> [u8; 8] {
+    const fn all(byte: u8) -> u64 {
+        u64::from_ne_bytes([byte; 8])
     }
+    let halves = (number | number << 16) & 0x0000_ffff_0000_ffff;
+    let bytes = (halves | halves << 8) & 0x00ff_00ff_00ff_00ff;
+    let nibbles = (bytes | bytes << 4) & all(15);
+    // One where a letter is needed: from ten on, six more reach sixteen.
+    let letters = (nibbles + all(6)) >> 4 & all(1);
+    (nibbles + all(b'0') + letters * u64::from(b'a' - b'9' - 1)).to_be_bytes()
 }
 
 #[cfg(test)]
@@ -89,10 +97,10 @@ mod tests {
     #[test]
     fn an_id_is_32_digits_and_never_given_twice() {
         let ids = RequestIds {
-            worker: 0x0012_ab00_0000_00ff,
-            next: Cell::new(0xfe),
+            worker: 0x0012_ab00_9a3f_c5ff,
+            next: Cell::new(0x8067_d4e0_0000_00fe),
         };
-        assert_eq!(ids.next().to_string(), "0012ab00000000ff00000000000000fe");
-        assert_eq!(ids.next().to_string(), "0012ab00000000ff00000000000000ff");
+        assert_eq!(ids.next().to_string(), "0012ab009a3fc5ff8067d4e0000000fe");
+        assert_eq!(ids.next().to_string(), "0012ab009a3fc5ff8067d4e0000000ff");
     }
 }
