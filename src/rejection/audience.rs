@@ -1,6 +1,9 @@
 //! Who reads an answer: a program, or a person whose browser navigated here or sent a form.
 
-use http::{HeaderMap, Method, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+
+const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
+const HTML: &[u8] = b"text/html";
 
 /// Who reads the refusal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,9 +41,18 @@ impl Audience {
         if !matches!(*method, Method::GET | Method::HEAD | Method::POST) {
             return Audience::Program;
         }
-        let navigates = match headers.get("sec-fetch-mode") {
+        let (mut mode, mut accept) = (None, None);
+        // Two look-ups cost more than a look at each field.
+        for (name, value) in headers {
+            if *name == header::ACCEPT {
+                accept.get_or_insert(value);
+            } else if *name == SEC_FETCH_MODE {
+                mode.get_or_insert(value);
+            }
+        }
+        let navigates = match mode {
             Some(mode) => mode == "navigate",
-            None => prefers_html(headers),
+            None => accept.is_some_and(is_html_first),
         };
         if navigates {
             Audience::Browser
@@ -50,16 +62,9 @@ impl Audience {
     }
 }
 
-fn prefers_html(headers: &HeaderMap) -> bool {
-    let accept = headers
-        .get(header::ACCEPT)
-        .and_then(|value| value.to_str().ok());
-    accept.is_some_and(|accept| {
-        accept
-            .trim_start()
-            .to_ascii_lowercase()
-            .starts_with("text/html")
-    })
+fn is_html_first(accept: &HeaderValue) -> bool {
+    let start = accept.as_bytes().trim_ascii_start().get(..HTML.len());
+    start.is_some_and(|start| start.eq_ignore_ascii_case(HTML))
 }
 
 #[cfg(test)]
