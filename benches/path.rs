@@ -19,7 +19,7 @@ use portcullis::limit::LimitKeys;
 use portcullis::outbound::Outbound;
 use portcullis::rejection::{Asked, Audience, Rejection, Shape};
 use portcullis::route::Target;
-use portcullis::telemetry::RequestFigures;
+use portcullis::telemetry::{AnsweredBy, RequestFigures};
 
 use stage::{Stage, at_once, found_route};
 
@@ -169,7 +169,9 @@ mod steps {
             entry.routed(route);
             entry.identified(&caller);
             entry.permitted(route);
-            entry.answered(stage.answer())
+            let mut res = stage.answer();
+            entry.answered(&mut res);
+            res
         });
     }
 }
@@ -226,11 +228,13 @@ mod others {
         let req = stage.inbound(&stage.bearer(7));
         let route = stage.route(&req);
         let metrics = stage.metrics.worker();
-        let upstream = std::sync::Arc::from("backend");
+        let by = AnsweredBy {
+            route: Some(route.name.clone()),
+            upstream: Some("backend".into()),
+        };
         bencher.bench_local(|| {
             metrics.record(&RequestFigures {
-                route: Some(black_box(&route.name)),
-                upstream: Some(&upstream),
+                by: black_box(&by),
                 status: 200,
                 head: std::time::Duration::from_micros(250),
                 sent: 200,

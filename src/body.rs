@@ -18,7 +18,7 @@ pub enum Body {
     /// Boxed, since an answer is handed on a dozen times before it is sent.
     Upstream(Box<upstream::AnswerBody>),
     /// A stream that carries the account of its request to its end.
-    Logged(Box<access::LoggedBody>),
+    Logged(access::LoggedBody),
 }
 
 /// Why a body broke off; the connection ends with it.
@@ -60,7 +60,7 @@ impl http_body::Body for Body {
             Body::Empty => Poll::Ready(None),
             Body::Whole(bytes) => Poll::Ready(bytes.take().map(|b| Ok(Frame::data(b)))),
             Body::Upstream(body) => Pin::new(&mut **body).poll_frame(cx),
-            Body::Logged(body) => Pin::new(&mut **body).poll_frame(cx),
+            Body::Logged(body) => Pin::new(body).poll_frame(cx),
         }
     }
 

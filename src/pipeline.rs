@@ -53,11 +53,12 @@ impl Serve for Gateway {
             // One snapshot a request: a reload in between does not change its rules.
             let snapshot = self.current.load();
             let mut account = Account::begin(self, &snapshot, &peer, &req);
-            let res = match self.handle(&snapshot, peer, req, &mut account).await {
+            let mut res = match self.handle(&snapshot, peer, req, &mut account).await {
                 Ok(res) => res,
-                Err(rejection) => account.rejected(rejection),
+                Err(rejection) => account.rejected(rejection, self.services.clock.now()),
             };
-            desk.answer(account.answered(res));
+            account.answered(&mut res);
+            desk.answer(res);
         }
     }
 }

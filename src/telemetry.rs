@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub use event::Event;
 pub use exposition::{Exposition, Kind};
 pub use log::{LogError, LogFormat, LogLevel, LogSettings, ProgramLog};
-pub use worker::{RequestFigures, WorkerMetrics};
+pub use worker::{AnsweredBy, RequestFigures, WorkerMetrics};
 
 use crate::clock::{Clock, Timestamp};
 

@@ -9,8 +9,9 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header};
-use http_body::{Frame, SizeHint};
+use http::uri::{Authority, PathAndQuery};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header};
+use http_body::{Body as _, Frame, SizeHint};
 
 use crate::access::Recorder;
 use crate::access::line::Line;
@@ -18,34 +19,42 @@ use crate::authn::{Caller, Claims};
 use crate::body::{Body, BodyError};
 use crate::inbound::{ClientIp, Inbound, Peer, RequestId, Scheme};
 use crate::route::{Route, Target};
-use crate::telemetry::RequestFigures;
-use crate::upstream::{Passed, Traffic};
+use crate::telemetry::{AnsweredBy, RequestFigures};
+use crate::upstream::{self, Passed, Traffic};
 
 /// The account of one request. It is written when it is dropped: after the last byte of the answer,
-/// or wherever the client hung up.
-pub struct AccessEntry {
+/// or wherever the client hung up. Boxed, since it goes with the request to the answer's end.
+pub struct AccessEntry(Box<Record>);
+
+struct Record {
     recorder: Arc<Recorder>,
     /// On the steady clock.
     began: Duration,
     method: Method,
-    uri: Uri,
+    target: Option<PathAndQuery>,
     version: Version,
     scheme: Scheme,
-    host: Option<HeaderValue>,
+    host: Host,
     agent: Option<HeaderValue>,
     client: ClientIp,
     /// The proxy that asked whether this request may pass.
     asked_by: Option<IpAddr>,
     id: RequestId,
-    route: Option<Arc<str>>,
-    upstream: Option<Arc<str>>,
+    by: AnsweredBy,
     caller: Option<Arc<Claims>>,
-    rejection: Option<Refused>,
+    rejection: Option<Box<Refused>>,
     answer: Option<Answer>,
     sent: u64,
     /// What goes on after the answer, when it opened a tunnel.
     tunnel: Option<Arc<Passed>>,
     end: End,
+}
+
+/// The host that was asked for, in the client's words.
+enum Host {
+    Field(HeaderValue),
+    Target(Authority),
+    Unnamed,
 }
 
 struct Refused {
@@ -77,54 +86,72 @@ impl AccessEntry {
         peer: &Peer,
         req: &Request<B>,
     ) -> Self {
-        Self {
+        let (mut host, mut agent) = (None, None);
+        // Two look-ups cost more than a look at each field.
+        for (name, value) in req.headers() {
+            if *name == header::HOST {
+                host.get_or_insert(value);
+            } else if *name == header::USER_AGENT {
+                agent.get_or_insert(value);
+            }
+        }
+        let host = match (host, req.uri().authority()) {
+            (Some(field), _) => Host::Field(field.clone()),
+            (None, Some(authority)) => Host::Target(authority.clone()),
+            (None, None) => Host::Unnamed,
+        };
+        Self(Box::new(Record {
             recorder: recorder.clone(),
             began: recorder.clock.steady(),
             method: req.method().clone(),
-            uri: req.uri().clone(),
+            target: req.uri().path_and_query().cloned(),
             version: req.version(),
             scheme: peer.scheme,
-            host: the_only(req.headers(), header::HOST),
-            agent: the_only(req.headers(), header::USER_AGENT),
+            host,
+            agent: agent.cloned(),
             client: ClientIp::new(peer.address.ip()),
             asked_by: None,
             id,
-            route: None,
-            upstream: None,
+            by: AnsweredBy::default(),
             caller: None,
             rejection: None,
             answer: None,
             sent: 0,
             tunnel: None,
             end: End::Abandoned,
-        }
+        }))
+    }
+
+    pub fn id(&self) -> RequestId {
+        self.0.id
     }
 
     /// The request has one reading: its client is known, after trusted proxies were peeled off.
     pub fn parsed(&mut self, req: &Inbound) {
-        self.client = req.client;
+        self.0.client = req.client;
     }
 
     /// Another proxy asks about `req`: the account is of that request.
     pub fn verifies(&mut self, req: &Inbound) {
         self.parsed(req);
-        self.method = req.method.clone();
-        self.uri = Uri::from(req.path.target().clone());
-        self.scheme = req.scheme;
-        self.host = HeaderValue::from_str(req.host.as_str()).ok();
-        self.asked_by = Some(req.peer.address.ip());
+        let record = &mut *self.0;
+        record.method = req.method.clone();
+        record.target = Some(req.path.target().clone());
+        record.scheme = req.scheme;
+        record.host = HeaderValue::from_str(req.host.as_str()).map_or(Host::Unnamed, Host::Field);
+        record.asked_by = Some(req.peer.address.ip());
     }
 
     /// The route was found.
     pub fn routed(&mut self, route: &Route) {
-        self.route = Some(route.name.clone());
+        self.0.by.route = Some(route.name.clone());
     }
 
     /// The caller is known, or known to be anonymous.
     pub fn identified(&mut self, caller: &Caller) {
         match caller {
             Caller::Anonymous => {}
-            Caller::Identified(identity) => self.caller = Some(identity.claims.clone()),
+            Caller::Identified(identity) => self.0.caller = Some(identity.claims.clone()),
         }
     }
 
@@ -133,7 +160,7 @@ impl AccessEntry {
         match &route.target {
             Target::Endpoint(_) | Target::Elsewhere(_) => {}
             Target::Upstream(forwarding) => {
-                self.upstream = Some(forwarding.upstream.name().clone());
+                self.0.by.upstream = Some(forwarding.upstream.name().clone());
             }
         }
     }
@@ -141,40 +168,41 @@ impl AccessEntry {
     /// The request was refused: `word` is the stable word that the client also sees, `error` and
     /// its sources are for the log alone.
     pub fn rejected(&mut self, word: &'static str, error: &dyn Error) {
-        self.rejection = Some(Refused {
-            word,
-            cause: chain(error),
-        });
+        let cause = chain(error);
+        self.0.rejection = Some(Box::new(Refused { word, cause }));
     }
 
     /// The answer's head is ready. An answer that streams carries the account with it and closes it
     /// at its end, and so does a tunnel; any other is accounted for now.
-    pub fn answered(mut self, mut res: Response<Body>) -> Response<Body> {
-        self.answer = Some(Answer {
+    pub fn answered(mut self, res: &mut Response<Body>) {
+        let record = &mut *self.0;
+        record.answer = Some(Answer {
             status: res.status(),
-            at: self.recorder.clock.steady(),
+            at: record.recorder.clock.steady(),
         });
         if let Some(traffic) = res.extensions_mut().remove::<Traffic>() {
-            self.tunnel = Some(traffic.passed());
-            self.end = End::Complete;
-            traffic.keep(self);
-            return res;
+            record.tunnel = Some(traffic.passed());
+            record.end = End::Complete;
+            return traffic.keep(self);
         }
-        match res.body() {
-            Body::Empty | Body::Whole(_) => {
-                self.sent = match self.method {
+        *res.body_mut() = match std::mem::take(res.body_mut()) {
+            Body::Upstream(stream) => Body::Logged(LoggedBody {
+                stream,
+                entry: self,
+            }),
+            whole @ (Body::Empty | Body::Whole(_) | Body::Logged(_)) => {
+                record.sent = match record.method {
                     Method::HEAD => 0,
-                    _ => http_body::Body::size_hint(res.body()).lower(),
+                    _ => whole.size_hint().lower(),
                 };
-                self.end = End::Complete;
-                res
+                record.end = End::Complete;
+                whole
             }
-            Body::Upstream(_) | Body::Logged(_) => {
-                res.map(|body| Body::Logged(Box::new(LoggedBody { body, entry: self })))
-            }
-        }
+        };
     }
+}
 
+impl Record {
     fn write(&self) {
         let now = self.recorder.clock.steady();
         // What nginx writes for a client that went before its answer; it is never sent.
@@ -186,8 +214,7 @@ impl AccessEntry {
             Some(passed) => (passed.down(), self.end),
         };
         self.recorder.metrics.record(&RequestFigures {
-            route: self.route.as_ref(),
-            upstream: self.upstream.as_ref(),
+            by: &self.by,
             status,
             head: head.saturating_sub(self.began),
             sent,
@@ -196,54 +223,59 @@ impl AccessEntry {
         self.recorder.log.append(|out| {
             let mut line = Line::begin(out, self.recorder.clock.now());
             self.describe(&mut line);
-            line.number("status", u64::from(status));
-            line.number("bytes", sent);
-            line.milliseconds("answered_ms", head.saturating_sub(self.began));
-            line.milliseconds("duration_ms", now.saturating_sub(self.began));
+            line.number(br#","status":"#, u64::from(status));
+            line.number(br#","bytes":"#, sent);
+            line.milliseconds(br#","answered_ms":"#, head.saturating_sub(self.began));
+            line.milliseconds(br#","duration_ms":"#, now.saturating_sub(self.began));
             match end {
                 End::Complete => {}
-                End::Abandoned => line.word("ended", "abandoned"),
-                End::Broken => line.word("ended", "broken"),
+                End::Abandoned => line.word(br#","ended":"#, "abandoned"),
+                End::Broken => line.word(br#","ended":"#, "broken"),
             }
             line.end();
         });
     }
 
     fn describe(&self, line: &mut Line<'_>) {
-        line.word("id", self.id.digits().as_str());
-        line.address("client", self.client.address());
+        line.word(br#","id":"#, self.id.digits());
+        line.address(br#","client":"#, self.client.address());
         if let Some(proxy) = self.asked_by {
-            line.address("asked_by", proxy);
+            line.address(br#","asked_by":"#, proxy);
         }
-        line.word("scheme", self.scheme.as_str());
-        match (&self.host, self.uri.authority()) {
-            (Some(host), _) => line.text("host", host.as_bytes()),
-            (None, Some(authority)) => line.text("host", authority.as_str().as_bytes()),
-            (None, None) => {}
+        line.word(br#","scheme":"#, self.scheme.as_str());
+        match &self.host {
+            Host::Field(host) => line.text(br#","host":"#, host.as_bytes()),
+            Host::Target(authority) => line.text(br#","host":"#, authority.as_str().as_bytes()),
+            Host::Unnamed => {}
         }
-        line.text("method", self.method.as_str().as_bytes());
-        line.target(self.uri.path(), self.uri.query(), self.recorder.log.query);
-        line.word("version", version(self.version));
+        line.text(br#","method":"#, self.method.as_str().as_bytes());
+        let target = self.target.as_ref();
+        line.target(
+            target.map_or("", PathAndQuery::path),
+            target.and_then(PathAndQuery::query),
+            self.recorder.log.query,
+        );
+        line.word(br#","version":"#, version(self.version));
         if let Some(agent) = &self.agent {
-            line.text("agent", agent.as_bytes());
+            line.text(br#","agent":"#, agent.as_bytes());
         }
-        if let Some(route) = &self.route {
-            line.text("route", route.as_bytes());
+        if let Some(route) = &self.by.route {
+            line.text(br#","route":"#, route.as_bytes());
         }
-        if let Some(upstream) = &self.upstream {
-            line.text("upstream", upstream.as_bytes());
+        if let Some(upstream) = &self.by.upstream {
+            line.text(br#","upstream":"#, upstream.as_bytes());
         }
         if let Some(caller) = &self.caller {
-            line.text("user", caller.subject().as_bytes());
+            line.text(br#","user":"#, caller.subject().as_bytes());
         }
         if let Some(refused) = &self.rejection {
-            line.word("rejection", refused.word);
-            line.cause("cause", &refused.cause);
+            line.word(br#","rejection":"#, refused.word);
+            line.cause(br#","cause":"#, &refused.cause);
         }
     }
 }
 
-impl Drop for AccessEntry {
+impl Drop for Record {
     fn drop(&mut self) {
         self.write();
     }
@@ -251,7 +283,7 @@ impl Drop for AccessEntry {
 
 /// An answer on its way with the account of its request: counts what is sent.
 pub struct LoggedBody {
-    body: Body,
+    stream: Box<upstream::AnswerBody>,
     entry: AccessEntry,
 }
 
@@ -264,17 +296,18 @@ impl http_body::Body for LoggedBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = self.get_mut();
-        let polled = Pin::new(&mut this.body).poll_frame(cx);
+        let polled = Pin::new(&mut *this.stream).poll_frame(cx);
+        let record = &mut *this.entry.0;
         match &polled {
             Poll::Pending => {}
-            Poll::Ready(None) => this.entry.end = End::Complete,
-            Poll::Ready(Some(Err(_))) => this.entry.end = End::Broken,
+            Poll::Ready(None) => record.end = End::Complete,
+            Poll::Ready(Some(Err(_))) => record.end = End::Broken,
             Poll::Ready(Some(Ok(frame))) => {
-                this.entry.sent += frame.data_ref().map_or(0, |data| data.len() as u64);
+                record.sent += frame.data_ref().map_or(0, |data| data.len() as u64);
                 // hyper does not poll again after trailers, nor after the last byte of a body of
                 // known length.
-                if frame.is_trailers() || http_body::Body::is_end_stream(&this.body) {
-                    this.entry.end = End::Complete;
+                if frame.is_trailers() || this.stream.is_end_stream() {
+                    record.end = End::Complete;
                 }
             }
         }
@@ -282,11 +315,11 @@ impl http_body::Body for LoggedBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        http_body::Body::is_end_stream(&self.body)
+        self.stream.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        http_body::Body::size_hint(&self.body)
+        self.stream.size_hint()
     }
 }
 
@@ -298,10 +331,6 @@ fn version(version: Version) -> &'static str {
         Version::HTTP_2 => "HTTP/2.0",
         _later_versions => "HTTP/3.0",
     }
-}
-
-fn the_only(headers: &HeaderMap, name: header::HeaderName) -> Option<HeaderValue> {
-    headers.get(name).cloned()
 }
 
 /// An error and its causes in one line.

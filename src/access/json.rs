@@ -9,7 +9,7 @@ pub(super) fn string(out: &mut Vec<u8>, text: &[u8], most: usize) {
         None => (text, false),
     };
     // Nearly everything is plain, and copied in one go.
-    if text.iter().all(|byte| stands_for_itself(*byte)) {
+    if is_plain(text) {
         out.extend_from_slice(text);
     } else {
         escaped(out, text);
@@ -31,8 +31,27 @@ fn escaped(out: &mut Vec<u8>, text: &[u8]) {
     }
 }
 
-fn stands_for_itself(byte: u8) -> bool {
-    matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\')
+/// Whether every byte of `text` stands for itself: it is looked at eight bytes at a time, the last
+/// eight of which may have been looked at before.
+fn is_plain(text: &[u8]) -> bool {
+    let Some(last) = text.last_chunk() else {
+        return text.iter().all(|byte| are_plain([*byte; 8]));
+    };
+    let (chunks, _rest) = text.as_chunks();
+    chunks.iter().all(|chunk| are_plain(*chunk)) && are_plain(*last)
+}
+
+/// Whether these are all printable ASCII, and neither quote nor backslash. What is not sets the
+/// highest bit of its byte; it may do so to the byte after it too, which changes nothing.
+fn are_plain(bytes: [u8; 8]) -> bool {
+    let all = |byte| u64::from_ne_bytes([byte; 8]);
+    let below = |word: u64, least| word.wrapping_sub(all(least)) & !word;
+    let word = u64::from_le_bytes(bytes);
+    let above_tilde = word | word.wrapping_add(all(1));
+    // The quote takes the place of the blank, next to the control characters.
+    let control_or_quote = below(word ^ all(b' ' ^ b'"'), b' ' + 1);
+    let backslash = below(word ^ all(b'\\'), 1);
+    (above_tilde | control_or_quote | backslash) & all(0x80) == 0
 }
 
 fn escape(out: &mut Vec<u8>, byte: u8) {
@@ -68,6 +87,23 @@ mod tests {
             let back: String = serde_json::from_slice(&out).unwrap();
             assert_eq!(back, text);
         }
+    }
+
+    #[test]
+    fn what_needs_an_escape_is_found_wherever_it_stands() {
+        for byte in 0..=u8::MAX {
+            let plain = matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\');
+            for length in 1..20 {
+                for place in 0..length {
+                    for fill in [b' ', b'~', b'#', b']'] {
+                        let mut text = vec![fill; length];
+                        text[place] = byte;
+                        assert_eq!(is_plain(&text), plain, "{byte} at {place} of {length}");
+                    }
+                }
+            }
+        }
+        assert!(is_plain(b""));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! One request as one line of JSON: what an operator needs, and never a credential.
 
-use std::cell::RefCell;
+use std::cell::Cell;
 use std::io::Write;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -24,7 +24,7 @@ pub enum QueryLogging {
     Names,
 }
 
-/// A line in the making.
+/// A line in the making. Keys come as they stand in it, from the comma to the colon: a copy each.
 pub(super) struct Line<'a>(&'a mut Vec<u8>);
 
 impl<'a> Line<'a> {
@@ -39,34 +39,34 @@ impl<'a> Line<'a> {
         self.0.extend_from_slice(b"}\n");
     }
 
-    pub(super) fn text(&mut self, key: &'static str, value: &[u8]) {
-        self.key(key);
+    pub(super) fn text<const N: usize>(&mut self, key: &[u8; N], value: &[u8]) {
+        self.0.extend_from_slice(key);
         json::string(self.0, value, MOST_FIELD);
     }
 
-    pub(super) fn cause(&mut self, key: &'static str, value: &str) {
-        self.key(key);
+    pub(super) fn cause<const N: usize>(&mut self, key: &[u8; N], value: &str) {
+        self.0.extend_from_slice(key);
         json::string(self.0, value.as_bytes(), MOST_CAUSE);
     }
 
     /// A value that is known to need no escape: our own words, hexadecimal digits.
-    pub(super) fn word(&mut self, key: &'static str, value: &str) {
-        self.key(key);
+    pub(super) fn word<const N: usize>(&mut self, key: &[u8; N], value: impl AsRef<[u8]>) {
+        self.0.extend_from_slice(key);
         self.0.push(b'"');
-        self.0.extend_from_slice(value.as_bytes());
+        self.0.extend_from_slice(value.as_ref());
         self.0.push(b'"');
     }
 
-    pub(super) fn address(&mut self, key: &'static str, value: IpAddr) {
-        self.key(key);
+    pub(super) fn address<const N: usize>(&mut self, key: &[u8; N], value: IpAddr) {
+        self.0.extend_from_slice(key);
         self.0.push(b'"');
         match value {
             IpAddr::V4(v4) => {
                 let [a, b, c, d] = v4.octets();
-                self.digits(a);
+                self.octet(a);
                 for octet in [b, c, d] {
                     self.0.push(b'.');
-                    self.digits(octet);
+                    self.octet(octet);
                 }
             }
             IpAddr::V6(v6) => {
@@ -78,39 +78,43 @@ impl<'a> Line<'a> {
         self.0.push(b'"');
     }
 
-    pub(super) fn number(&mut self, key: &'static str, value: u64) {
-        self.key(key);
+    pub(super) fn number<const N: usize>(&mut self, key: &[u8; N], value: u64) {
+        self.0.extend_from_slice(key);
         self.digits(value);
     }
 
-    pub(super) fn milliseconds(&mut self, key: &'static str, value: Duration) {
-        self.key(key);
-        let micros = u64::try_from(value.as_micros()).unwrap_or(u64::MAX);
-        self.digits(micros / 1000);
-        push_thousandths(self.0, micros % 1000);
+    pub(super) fn milliseconds<const N: usize>(&mut self, key: &[u8; N], value: Duration) {
+        self.0.extend_from_slice(key);
+        let millis = u64::from(value.subsec_millis());
+        self.digits(value.as_secs().saturating_mul(1000).saturating_add(millis));
+        push_thousandths(self.0, u64::from(value.subsec_micros() % 1000));
     }
 
     pub(super) fn target(&mut self, path: &str, query: Option<&str>, logging: QueryLogging) {
-        self.key("path");
+        self.0.extend_from_slice(br#","path":"#);
         json::string(self.0, path.as_bytes(), MOST_PATH);
         match (query, logging) {
             (None, QueryLogging::Omit | QueryLogging::Names) | (Some(_), QueryLogging::Omit) => {}
             (Some(query), QueryLogging::Names) => {
-                self.key("query");
+                self.0.extend_from_slice(br#","query":"#);
                 json::string(self.0, parameter_names(query).as_bytes(), MOST_PATH);
             }
         }
     }
 
-    fn key(&mut self, key: &'static str) {
-        self.0.extend_from_slice(b",\"");
-        self.0.extend_from_slice(key.as_bytes());
-        self.0.extend_from_slice(b"\":");
-    }
-
-    fn digits(&mut self, value: impl itoa::Integer) {
+    fn digits(&mut self, value: u64) {
         self.0
             .extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
+    }
+
+    fn octet(&mut self, value: u8) {
+        if value >= 100 {
+            self.0.push(b'0' + value / 100);
+        }
+        if value >= 10 {
+            self.0.push(b'0' + value / 10 % 10);
+        }
+        self.0.push(b'0' + value % 10);
     }
 }
 
@@ -133,23 +137,20 @@ fn parameter_names(query: &str) -> String {
 }
 
 thread_local! {
-    /// The last second that was written on this thread, formatted.
-    static SECOND: RefCell<(i64, String)> = const { RefCell::new((i64::MIN, String::new())) };
+    /// The last second that was written on this thread, as in `1970-01-01T00:00:00`.
+    static SECOND: Cell<(i64, [u8; 19])> = const { Cell::new((i64::MIN, [0; 19])) };
 }
 
 /// RFC 3339 in UTC with milliseconds; the part up to the second is formatted once a second.
 fn write_time(out: &mut Vec<u8>, at: Timestamp) {
-    SECOND.with_borrow_mut(|(second, text)| {
-        if *second != at.seconds() {
-            let full = Timestamp::from_seconds(at.seconds()).rfc3339();
-            *text = full
-                .chars()
-                .take_while(|c| !matches!(c, '.' | 'Z'))
-                .collect();
-            *second = at.seconds();
-        }
-        out.extend_from_slice(text.as_bytes());
-    });
+    let (mut second, mut text) = SECOND.get();
+    if second != at.seconds() {
+        second = at.seconds();
+        let full = Timestamp::from_seconds(second).rfc3339();
+        text = *full.as_bytes().first_chunk().unwrap_or(&text);
+        SECOND.set((second, text));
+    }
+    out.extend_from_slice(&text);
     push_thousandths(out, at.millis().rem_euclid(1000).unsigned_abs());
     out.push(b'Z');
 }
@@ -198,12 +199,27 @@ mod tests {
     }
 
     #[test]
+    fn addresses_are_written_as_everywhere() {
+        for address in [
+            "0.0.0.0",
+            "192.0.2.7",
+            "10.99.100.255",
+            "2001:db8::1",
+            "::ffff:1.2.3.4",
+        ] {
+            let mut out = Vec::new();
+            Line(&mut out).address(b"", address.parse().unwrap());
+            assert_eq!(String::from_utf8(out).unwrap(), format!("\"{address}\""));
+        }
+    }
+
+    #[test]
     fn a_line_is_one_json_object() {
         let mut out = Vec::new();
         let mut line = Line::begin(&mut out, Timestamp::from_millis(0));
-        line.text("host", b"a\"b\n");
-        line.number("status", 200);
-        line.milliseconds("duration_ms", Duration::from_micros(12_034));
+        line.text(br#","host":"#, b"a\"b\n");
+        line.number(br#","status":"#, 200);
+        line.milliseconds(br#","duration_ms":"#, Duration::from_micros(12_034));
         line.target("/x", Some("token=s3cret"), QueryLogging::Names);
         line.end();
         assert_eq!(out.iter().filter(|&&b| b == b'\n').count(), 1);

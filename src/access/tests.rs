@@ -94,7 +94,7 @@ fn one_request_is_one_line_without_its_credentials() {
     let bench = Bench::new();
     let entry = bench.begin(Method::GET);
     bench.clock.advance(std::time::Duration::from_millis(12));
-    entry.answered(answer("hello"));
+    entry.answered(&mut answer("hello"));
     let metrics = bench.metrics.clone();
     let lines = bench.lines();
     assert_eq!(lines.len(), 1);
@@ -118,7 +118,7 @@ fn one_request_is_one_line_without_its_credentials() {
 #[test]
 fn an_answer_to_head_has_no_bytes() {
     let bench = Bench::new();
-    bench.begin(Method::HEAD).answered(answer("hello"));
+    bench.begin(Method::HEAD).answered(&mut answer("hello"));
     assert_eq!(bench.lines()[0]["bytes"], 0);
 }
 
@@ -138,7 +138,7 @@ fn a_refusal_names_its_word_and_its_causes() {
     entry.rejected("token_expired", &Outer(Inner));
     let mut res = answer("no");
     *res.status_mut() = StatusCode::UNAUTHORIZED;
-    entry.answered(res);
+    entry.answered(&mut res);
     let metrics = bench.metrics.clone();
     let lines = bench.lines();
     assert_eq!(lines[0]["rejection"], "token_expired");
@@ -156,7 +156,7 @@ fn a_renamed_file_is_left_alone_after_reopening() {
     let rotated = bench.path.with_extension("1");
     fs::rename(&bench.path, &rotated).unwrap();
     bench.log.reopen();
-    bench.begin(Method::GET).answered(answer("hello"));
+    bench.begin(Method::GET).answered(&mut answer("hello"));
     let path = bench.path.clone();
     let folder = bench._folder;
     drop(bench.log);
@@ -182,7 +182,7 @@ fn a_disk_that_is_full_costs_lines_and_is_counted() {
         recorder,
         ..Bench::new()
     };
-    bench.begin(Method::GET).answered(answer("hello"));
+    bench.begin(Method::GET).answered(&mut answer("hello"));
     drop(bench.log);
     assert!(
         bench
@@ -220,7 +220,7 @@ fn a_reader_that_stalls_holds_no_request_and_is_told_what_it_missed() {
     // Nobody reads: the pipe takes 64 KiB, the buffer a mebibyte, and every request is answered.
     const REQUESTS: usize = 20_000;
     for _ in 0..REQUESTS {
-        bench.begin(Method::GET).answered(answer("hello"));
+        bench.begin(Method::GET).answered(&mut answer("hello"));
     }
     let told = std::thread::spawn(move || {
         let lines = std::io::BufReader::new(reader).lines();

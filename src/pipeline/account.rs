@@ -1,21 +1,25 @@
 //! What is remembered of one request while it is on its way: for its log line, and for the shape of
 //! a refusal.
 
-use http::{HeaderMap, Request, Response, header};
+use http::{HeaderMap, Method, Request, Response, header};
 
 use super::Gateway;
 use crate::access::AccessEntry;
 use crate::authn::{Caller, CookieFate};
 use crate::body::Body;
+use crate::clock::Timestamp;
 use crate::inbound::{HandsOn, Inbound, Peer, RequestId, cookie};
-use crate::rejection::{Asked, Audience, LoginRedirect, Rejection};
+use crate::rejection::{Asked, Audience, LoginRedirect, Rejection, Shape};
 use crate::route::{Found, Route};
 use crate::snapshot::Snapshot;
 
 pub(super) struct Account {
     entry: AccessEntry,
-    asked: Asked,
+    method: Method,
+    audience: Audience,
+    shape: Shape,
     login_page: Option<&'static str>,
+    login: Option<LoginRedirect>,
     /// What the answer does to the browser's session cookie.
     cookie: CookieFate,
 }
@@ -27,18 +31,13 @@ impl Account {
         peer: &Peer,
         req: &Request<B>,
     ) -> Self {
-        let id = gateway.ids.next();
         Self {
-            entry: AccessEntry::begin(&gateway.recorder, id, peer, req),
-            asked: Asked {
-                login: None,
-                shape: snapshot.default_shape,
-                audience: Audience::of(req.method(), req.headers()),
-                method: req.method().clone(),
-                id,
-                at: gateway.services.clock.now(),
-            },
+            entry: AccessEntry::begin(&gateway.recorder, gateway.ids.next(), peer, req),
+            method: req.method().clone(),
+            audience: Audience::of(req.method(), req.headers()),
+            shape: snapshot.default_shape,
             login_page: snapshot.login_page,
+            login: None,
             cookie: CookieFate::Leave,
         }
     }
@@ -47,7 +46,7 @@ impl Account {
     pub(super) fn verifies(&mut self, req: &Inbound, hands_on: HandsOn) {
         self.entry.verifies(req);
         let audience = Audience::of(&req.method, &req.headers);
-        self.asked.audience = match hands_on {
+        self.audience = match hands_on {
             HandsOn::Answer => audience,
             // Nobody would ever see the page, or follow the redirect.
             HandsOn::Verdict => audience.behind_proxy(),
@@ -56,20 +55,20 @@ impl Account {
     }
 
     pub(super) fn id(&self) -> RequestId {
-        self.asked.id
+        self.entry.id()
     }
 
     pub(super) fn parsed(&mut self, req: &Inbound) {
         self.entry.parsed(req);
-        self.asked.method = req.method.clone();
+        self.method = req.method.clone();
         self.knows_target(req);
     }
 
     /// A person who has to log in comes back to what was asked for.
     fn knows_target(&mut self, req: &Inbound) {
-        let navigates = self.asked.audience.is_a_person();
+        let navigates = self.audience.is_a_person();
         let page = self.login_page.filter(|_| navigates);
-        self.asked.login = page.map(|page| LoginRedirect {
+        self.login = page.map(|page| LoginRedirect {
             page,
             return_to: req.path.target().clone(),
         });
@@ -80,13 +79,13 @@ impl Account {
         match found {
             Found::Route(route) => {
                 self.entry.routed(route);
-                self.asked.shape = route.errors;
+                self.shape = route.errors;
                 if !route.credentials.cookie {
                     // A session would not help here.
-                    self.asked.login = None;
+                    self.login = None;
                 }
             }
-            Found::OtherMethods { shape, .. } => self.asked.shape = *shape,
+            Found::OtherMethods { shape, .. } => self.shape = *shape,
             Found::Nothing => {}
         }
     }
@@ -100,17 +99,24 @@ impl Account {
         self.entry.permitted(route);
     }
 
-    pub(super) fn rejected(&mut self, rejection: Rejection) -> Response<Body> {
+    pub(super) fn rejected(&mut self, rejection: Rejection, at: Timestamp) -> Response<Body> {
         self.entry.rejected(rejection.code(), &rejection);
         if let Rejection::Authn(error) = &rejection {
             self.cookie = error.cookie_fate();
         }
-        rejection.into_response(&self.asked)
+        rejection.into_response(&Asked {
+            login: self.login.take(),
+            shape: self.shape,
+            audience: self.audience,
+            method: self.method.clone(),
+            id: self.entry.id(),
+            at,
+        })
     }
 
-    pub(super) fn answered(self, mut res: Response<Body>) -> Response<Body> {
+    pub(super) fn answered(self, res: &mut Response<Body>) {
         write_cookie(self.cookie, res.headers_mut());
-        self.entry.answered(res)
+        self.entry.answered(res);
     }
 }
 

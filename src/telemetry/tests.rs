@@ -4,10 +4,16 @@ use std::time::Duration;
 
 use super::*;
 
-fn figures(route: &Arc<str>, status: u16) -> RequestFigures<'_> {
-    RequestFigures {
-        route: Some(route),
+fn route(name: &str) -> AnsweredBy {
+    AnsweredBy {
+        route: Some(name.into()),
         upstream: None,
+    }
+}
+
+fn figures(by: &AnsweredBy, status: u16) -> RequestFigures<'_> {
+    RequestFigures {
+        by,
         status,
         head: Duration::from_millis(3),
         sent: 10,
@@ -23,7 +29,7 @@ fn metrics() -> Metrics {
 fn workers_add_up() {
     let metrics = metrics();
     let (one, two) = (metrics.worker(), metrics.worker());
-    let route = Arc::from("agents");
+    let route = route("agents");
     one.record(&figures(&route, 200));
     two.record(&figures(&route, 204));
     two.record(&figures(&route, 401));
@@ -43,19 +49,46 @@ fn workers_add_up() {
 }
 
 #[test]
+fn a_request_counts_for_its_route_and_for_its_upstream() {
+    let metrics = metrics();
+    let worker = metrics.worker();
+    for (route, upstream) in [
+        (Some("agents"), Some("one")),
+        (Some("agents"), None),
+        (Some("files"), Some("one")),
+        (None, None),
+    ] {
+        let by = AnsweredBy {
+            route: route.map(Arc::from),
+            upstream: upstream.map(Arc::from),
+        };
+        worker.record(&figures(&by, 200));
+    }
+    let text = metrics.render();
+    for line in [
+        "portcullis_requests_total{route=\"agents\",class=\"2xx\"} 2",
+        "portcullis_requests_total{route=\"files\",class=\"2xx\"} 1",
+        "portcullis_requests_total{route=\"none\",class=\"2xx\"} 1",
+        "portcullis_upstream_requests_total{upstream=\"one\",class=\"2xx\"} 2",
+    ] {
+        assert!(text.lines().any(|l| l == line), "{line} is not in\n{text}");
+    }
+}
+
+#[test]
 fn names_beyond_the_bound_share_one() {
     let metrics = metrics();
     let worker = metrics.worker();
     for n in 0..5_000 {
-        worker.record(&figures(&Arc::from(format!("r{n}")), 200));
+        worker.record(&figures(&route(&format!("r{n}")), 200));
     }
     let text = metrics.render();
     let names = text
         .lines()
         .filter(|l| l.starts_with("portcullis_response_bytes_total"))
         .count();
-    assert_eq!(names, 2049);
-    assert!(text.contains("portcullis_requests_total{route=\"other\",class=\"2xx\"} 2952"));
+    assert_eq!(names, 4097);
+    assert!(text.contains("portcullis_requests_total{route=\"other\",class=\"2xx\"} 904"));
 }
 
 #[test]

@@ -4,11 +4,14 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use foldhash::fast::RandomState;
+
 use crate::telemetry::exposition::{Exposition, Kind};
 use crate::telemetry::histogram::Histogram;
 
-/// Most names of one label. Names come from the configuration, but each reload may bring new ones.
-const MOST_NAMES: usize = 2048;
+/// Most pairs of a route and an upstream. Names come from the configuration, but each reload may
+/// bring new ones.
+const MOST_PAIRS: usize = 4096;
 /// Stands for every name beyond the bound.
 const OTHER: &str = "other";
 /// The route of a request that no route matched, or that was refused before one was looked up.
@@ -16,10 +19,16 @@ const NO_ROUTE: &str = "none";
 
 const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 
+/// What answered a request, by its names in the configuration.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct AnsweredBy {
+    pub route: Option<Arc<str>>,
+    pub upstream: Option<Arc<str>>,
+}
+
 /// What one request adds to the numbers.
 pub struct RequestFigures<'a> {
-    pub route: Option<&'a Arc<str>>,
-    pub upstream: Option<&'a Arc<str>>,
+    pub by: &'a AnsweredBy,
     pub status: u16,
     /// From the request's head to the answer's.
     pub head: Duration,
@@ -36,8 +45,7 @@ pub(super) struct Shard(Mutex<Counters>);
 
 #[derive(Clone, Default)]
 struct Counters {
-    routes: HashMap<Arc<str>, Served>,
-    upstreams: HashMap<Arc<str>, Served>,
+    served: HashMap<AnsweredBy, Served, RandomState>,
     rejections: HashMap<&'static str, u64>,
 }
 
@@ -55,12 +63,9 @@ impl WorkerMetrics {
 
     pub fn record(&self, request: &RequestFigures<'_>) {
         let mut counters = self.0.lock();
-        match request.route {
-            Some(route) => served(&mut counters.routes, route).record(request),
-            None => served(&mut counters.routes, &Arc::from(NO_ROUTE)).record(request),
-        }
-        if let Some(upstream) = request.upstream {
-            served(&mut counters.upstreams, upstream).record(request);
+        match counters.served.get_mut(request.by) {
+            Some(served) => served.record(request),
+            None => counters.newly_served(request.by).record(request),
         }
         if let Some(word) = request.rejection {
             *counters.rejections.entry(word).or_default() += 1;
@@ -71,6 +76,20 @@ impl WorkerMetrics {
 impl Shard {
     fn lock(&self) -> MutexGuard<'_, Counters> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Counters {
+    fn newly_served(&mut self, by: &AnsweredBy) -> &mut Served {
+        let other = |name: &Arc<str>| match self.served.len() {
+            ..MOST_PAIRS => name.clone(),
+            MOST_PAIRS.. => Arc::from(OTHER),
+        };
+        let by = AnsweredBy {
+            route: by.route.as_ref().map(other),
+            upstream: by.upstream.as_ref().map(other),
+        };
+        self.served.entry(by).or_default()
     }
 }
 
@@ -93,28 +112,21 @@ impl Served {
     }
 }
 
-fn served<'a>(map: &'a mut HashMap<Arc<str>, Served>, name: &Arc<str>) -> &'a mut Served {
-    let name = if map.len() < MOST_NAMES || map.contains_key(name) {
-        name.clone()
-    } else {
-        Arc::from(OTHER)
-    };
-    map.entry(name).or_default()
-}
-
 /// Writes the sum of all workers' counters.
 pub(super) fn expose(shards: &[Arc<Shard>], out: &mut Exposition) {
+    let no_route = Arc::<str>::from(NO_ROUTE);
     let mut routes = BTreeMap::<Arc<str>, Served>::new();
     let mut upstreams = BTreeMap::<Arc<str>, Served>::new();
     let mut rejections = BTreeMap::<&'static str, u64>::new();
     for shard in shards {
         // A copy, so that the worker waits for the copying and not for the adding.
         let counters = shard.lock().clone();
-        for (name, served) in &counters.routes {
-            routes.entry(name.clone()).or_default().add(served);
-        }
-        for (name, served) in &counters.upstreams {
-            upstreams.entry(name.clone()).or_default().add(served);
+        for (by, served) in &counters.served {
+            let route = by.route.clone().unwrap_or_else(|| no_route.clone());
+            routes.entry(route).or_default().add(served);
+            if let Some(upstream) = &by.upstream {
+                upstreams.entry(upstream.clone()).or_default().add(served);
+            }
         }
         for (word, count) in counters.rejections {
             *rejections.entry(word).or_default() += count;
