@@ -31,14 +31,17 @@ fn escaped(out: &mut Vec<u8>, text: &[u8]) {
     }
 }
 
-/// Whether every byte of `text` stands for itself: it is looked at eight bytes at a time, the last
-/// eight of which may have been looked at before.
+/// Whether every byte of `text` stands for itself: eight are looked at together, and at the end
+/// those that stand last, some of them for the second time.
 fn is_plain(text: &[u8]) -> bool {
-    let Some(last) = text.last_chunk() else {
-        return text.iter().all(|byte| are_plain([*byte; 8]));
-    };
-    let (chunks, _rest) = text.as_chunks();
-    chunks.iter().all(|chunk| are_plain(*chunk)) && are_plain(*last)
+    if let Some(last) = text.last_chunk() {
+        let (chunks, _rest) = text.as_chunks();
+        return chunks.iter().all(|chunk| are_plain(*chunk)) && are_plain(*last);
+    }
+    match (text.first_chunk(), text.last_chunk()) {
+        (Some([a, b, c, d]), Some([e, f, g, h])) => are_plain([*a, *b, *c, *d, *e, *f, *g, *h]),
+        (_, _) => text.iter().all(|byte| are_plain([*byte; 8])),
+    }
 }
 
 /// Whether these are all printable ASCII, and neither quote nor backslash. What is not sets the
