@@ -83,7 +83,8 @@ pub(super) async fn serve<S: Serve>(arrival: Arrival, worker: Rc<Worker<S>>) {
         peer,
         protocol,
     });
-    client.speak(io).await;
+    // A task of its own: this one has room for a handshake, which an open connection need not keep.
+    tokio::task::spawn_local(client.speak(io));
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
