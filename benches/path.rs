@@ -130,7 +130,14 @@ mod steps {
                 (req, permit)
             })
             .bench_local_values(|(mut req, permit)| {
-                Outbound::new(&mut req, &permit, (route, forwarding), stamp)
+                let made = Outbound::new(&mut req, &permit, (route, forwarding), stamp);
+                let Outbound {
+                    mut request,
+                    stamps,
+                    ..
+                } = made.unwrap();
+                stamps.write(&mut request.headers);
+                request
             });
     }
 

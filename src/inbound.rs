@@ -4,6 +4,7 @@ pub mod cookie;
 
 mod body;
 mod client;
+mod fields;
 mod flight;
 mod host;
 mod original;
@@ -12,10 +13,11 @@ mod peer;
 mod request_id;
 mod same_origin;
 
-use http::request::Parts;
 use http::{HeaderMap, Method, Request, Version, header};
 use hyper::ext::Protocol;
 use hyper::upgrade::OnUpgrade;
+
+use fields::{Count, Found};
 
 pub use body::{ClientBody, ClientBodyError, MinimumRate, Pace, Sending};
 pub use client::{ClientIp, ClientNet, TrustedProxies};
@@ -103,22 +105,30 @@ impl Malformed {
 }
 
 impl Inbound {
-    /// Reads `req` in the only way there is, or refuses it.
+    /// Reads `req` in the only way there is, or refuses it. Boxed, since it is handed on from step to
+    /// step.
     pub fn parse(
         id: RequestId,
         peer: Peer,
         mut req: Request<ClientBody>,
         trusted: &TrustedProxies,
-    ) -> Result<Self, Malformed> {
-        check_transfer_coding(req.headers())?;
-        check_cookies(req.headers())?;
-        let upgrade = Upgrade::asked_for(&mut req);
+    ) -> Result<Box<Self>, Malformed> {
+        let found = Found::of(req.headers());
+        check_transfer_coding(found.transfer_coding)?;
+        if found.cookies > MAX_COOKIES {
+            return Err(Malformed::Cookies);
+        }
+        let protocol = UpgradeProtocol::asked_for(&req, found.upgrade);
+        let method = method_of(&req, protocol)?;
+        let host = host_of(&req, found.host)?;
+        let upgrade = protocol.map(|protocol| Upgrade {
+            protocol,
+            on_upgrade: hyper::upgrade::on(&mut req),
+        });
         let (parts, body) = req.into_parts();
-        let method = method_of(&parts, upgrade.as_ref())?;
-        let host = host_of(&parts)?;
         let path = CleanPath::parse(parts.uri.path_and_query().ok_or(Malformed::Target)?)?;
         let forwarded = trusted.read(peer.address.ip(), &parts.headers);
-        Ok(Self {
+        Ok(Box::new(Self {
             id,
             method,
             scheme: forwarded.scheme.unwrap_or(peer.scheme),
@@ -130,7 +140,7 @@ impl Inbound {
             headers: parts.headers,
             body,
             upgrade,
-        })
+        }))
     }
 
     /// The query, without its question mark.
@@ -139,9 +149,9 @@ impl Inbound {
     }
 }
 
-impl Upgrade {
+impl UpgradeProtocol {
     /// The switch that `req` asks for, when it is one that we know.
-    fn asked_for(req: &mut Request<ClientBody>) -> Option<Self> {
+    fn asked_for(req: &Request<ClientBody>, upgrade: Count<'_>) -> Option<Self> {
         let websocket = match req.version() {
             Version::HTTP_2 => {
                 let protocol = req.extensions().get::<Protocol>();
@@ -149,19 +159,17 @@ impl Upgrade {
                     && protocol.is_some_and(|p| p.as_str().eq_ignore_ascii_case("websocket"))
             }
             Version::HTTP_11 => {
-                let headers = req.headers();
                 req.method() == Method::GET
-                    && has_token(headers, header::CONNECTION, "upgrade")
-                    && is_only(headers, header::UPGRADE, "websocket")
+                    && upgrade.is("websocket")
+                    && has_token(req.headers(), header::CONNECTION, "upgrade")
             }
             _other_versions => false,
         };
-        websocket.then(|| Self {
-            protocol: UpgradeProtocol::WebSocket,
-            on_upgrade: hyper::upgrade::on(req),
-        })
+        websocket.then_some(UpgradeProtocol::WebSocket)
     }
+}
 
+impl Upgrade {
     /// A switch on another proxy's connection: known of, and never ours to make.
     fn elsewhere(protocol: UpgradeProtocol) -> Self {
         Self {
@@ -171,8 +179,11 @@ impl Upgrade {
     }
 }
 
-fn method_of(parts: &Parts, upgrade: Option<&Upgrade>) -> Result<Method, Malformed> {
-    match (&parts.method, upgrade) {
+fn method_of(
+    req: &Request<ClientBody>,
+    upgrade: Option<UpgradeProtocol>,
+) -> Result<Method, Malformed> {
+    match (req.method(), upgrade) {
         (&Method::CONNECT, Some(_)) => Ok(Method::GET),
         (&Method::CONNECT, None) => Err(Malformed::Connect),
         (method, _) => Ok(method.clone()),
@@ -181,20 +192,19 @@ fn method_of(parts: &Parts, upgrade: Option<&Upgrade>) -> Result<Method, Malform
 
 /// The host, from the target's authority (HTTP/2, absolute form) or the Host field. When there are
 /// both they must agree: a backend may read either (RFC 9112 §3.2.2, RFC 9113 §8.3.1).
-fn host_of(parts: &Parts) -> Result<Host, Malformed> {
-    let mut fields = parts.headers.get_all(header::HOST).iter();
-    let field = match (fields.next(), fields.next()) {
-        (Some(field), None) => Some(Host::parse(field.as_bytes())?),
-        (None, _) => None,
-        (Some(_), Some(_)) => return Err(Malformed::HostCount),
+fn host_of(req: &Request<ClientBody>, field: Count<'_>) -> Result<Host, Malformed> {
+    let field = match field {
+        Count::One(field) => Some(Host::read(field)?),
+        Count::None => None,
+        Count::Several => return Err(Malformed::HostCount),
     };
-    let authority = match parts.uri.authority() {
+    let authority = match req.uri().authority() {
         Some(authority) => Some(Host::parse(authority.as_str().as_bytes())?),
         None => None,
     };
     match (authority, field) {
         (Some(authority), Some(field)) if authority != field => Err(Malformed::HostConflict),
-        (Some(authority), None) if parts.version >= Version::HTTP_2 => Ok(authority),
+        (Some(authority), None) if req.version() >= Version::HTTP_2 => Ok(authority),
         (_, Some(field)) => Ok(field),
         (Some(_) | None, None) => Err(Malformed::HostCount),
     }
@@ -202,32 +212,12 @@ fn host_of(parts: &Parts) -> Result<Host, Malformed> {
 
 /// hyper lets `gzip, chunked` and repeated fields through to the service; we do not guess
 /// (RFC 9112 §6.1, §6.3).
-fn check_transfer_coding(headers: &HeaderMap) -> Result<(), Malformed> {
-    let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
-    match (codings.next(), codings.next()) {
-        (None, _) => Ok(()),
-        (Some(only), None) if only.as_bytes().eq_ignore_ascii_case(b"chunked") => Ok(()),
-        (Some(_), _) => Err(Malformed::TransferCoding),
+fn check_transfer_coding(coding: Count<'_>) -> Result<(), Malformed> {
+    match coding {
+        Count::None => Ok(()),
+        Count::One(_) if coding.is("chunked") => Ok(()),
+        Count::One(_) | Count::Several => Err(Malformed::TransferCoding),
     }
-}
-
-/// HTTP/2 may split a cookie field in many (RFC 9113 §8.2.3): what counts is their sum.
-fn check_cookies(headers: &HeaderMap) -> Result<(), Malformed> {
-    let cookies = headers.get_all(header::COOKIE).iter();
-    let total: usize = cookies.map(http::HeaderValue::len).sum();
-    if total > MAX_COOKIES {
-        Err(Malformed::Cookies)
-    } else {
-        Ok(())
-    }
-}
-
-/// Whether `name` stands there once, and is `value` in any case.
-fn is_only(headers: &HeaderMap, name: header::HeaderName, value: &str) -> bool {
-    let mut fields = headers.get_all(name).iter();
-    let first = fields.next();
-    first.is_some_and(|field| field.as_bytes().eq_ignore_ascii_case(value.as_bytes()))
-        && fields.next().is_none()
 }
 
 /// Whether a list-valued field holds `token`, in any case.

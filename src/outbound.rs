@@ -8,7 +8,7 @@ mod origin;
 use std::sync::Arc;
 
 use http::uri::PathAndQuery;
-use http::{HeaderMap, HeaderValue, header};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 use crate::authn::keys::SignError;
 use crate::authn::{Credential, Identity, Minter, TokenCache};
@@ -19,11 +19,14 @@ use crate::route::{Forwarding, HostHeader, Rewrite, Route};
 use crate::upstream::{self, RequestBody};
 use crate::values::Values;
 
+use headers::Statement;
 use origin::Origin;
 
 pub use headers::HeaderPlan;
 pub use names::{DEFAULT_PATTERNS, Reserved};
 pub use origin::Origins;
+
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// What becomes of the `Authorization` header.
 #[derive(Clone, Debug)]
@@ -42,13 +45,22 @@ pub struct Introduction {
 }
 
 /// A permitted request, ready for an upstream.
-pub struct Outbound {
+pub struct Outbound<'r> {
     /// Boxed, since it is handed on.
     pub request: Box<upstream::Request>,
+    pub stamps: Stamps<'r>,
     /// The subprotocol that carried the caller's token, to be echoed in the answer.
     pub echo: Option<HeaderValue>,
     /// The scheme and host that the client used, to which the answer is mapped back.
     pub public: (Scheme, Host),
+}
+
+/// What an upstream is told of a request beside what its client says.
+pub struct Stamps<'r> {
+    origin: Option<Arc<Origin>>,
+    /// As our own log names the request.
+    id: Option<HeaderValue>,
+    statement: Statement<'r>,
 }
 
 /// Why a permitted request cannot be written for its upstream.
@@ -70,7 +82,7 @@ pub struct Stamp<'w> {
     pub now: Timestamp,
 }
 
-impl Outbound {
+impl<'r> Outbound<'r> {
     /// Makes what goes upstream of `req`: the path that was matched, rewritten as `forwarding` says;
     /// the headers without what only the gateway may say; and the identity that `permit` proves.
     ///
@@ -80,28 +92,30 @@ impl Outbound {
     pub fn new(
         req: &mut Inbound,
         permit: &Permit,
-        (route, forwarding): (&Route, &Forwarding),
+        (route, forwarding): (&Route, &'r Forwarding),
         stamp: Stamp<'_>,
     ) -> Result<Self, OutboundError> {
-        let mut headers = std::mem::take(&mut req.headers);
         let identity = permit.identity();
-        let introduction = &forwarding.introduction;
-        let plan = &introduction.headers;
-        plan.strip(&mut headers);
-        let shown = headers.remove(header::AUTHORIZATION);
-        let origin = stamp.origins.of(req);
-        if let Some(origin) = &origin {
-            origin.stamp(&mut headers);
-        }
-        plan.stamp_id(req, stamp, &mut headers);
-        introduction.write((identity, shown), stamp, &mut headers)?;
+        let Introduction {
+            authorization,
+            headers: plan,
+        } = &forwarding.introduction;
+        plan.strip(&mut req.headers);
+        authorization.settle(identity, stamp, &mut req.headers)?;
+        let stamps = Stamps {
+            origin: stamp.origins.of(req),
+            id: stamp.values.make(|draft| {
+                draft.text(req.id.digits().as_str());
+            }),
+            statement: plan.statement(identity, stamp)?,
+        };
         let path = forwarding.rewrite.apply(&req.path);
         let body = std::mem::take(&mut req.body);
         let request = Box::new(upstream::Request {
             method: req.method.clone(),
             path_and_query: path.map_err(OutboundError::Rewrite)?,
-            headers,
-            host: forwarding.host.value(origin.as_deref()),
+            headers: std::mem::take(&mut req.headers),
+            host: forwarding.host.value(stamps.origin.as_deref()),
             body: RequestBody::new(body, route.max_body).with_trailers(plan.trailers()),
             version: req.version,
             upgrade: req.upgrade.take(),
@@ -117,6 +131,7 @@ impl Outbound {
         };
         Ok(Self {
             request,
+            stamps,
             echo,
             public: (req.scheme, req.host.clone()),
         })
@@ -136,51 +151,61 @@ impl Introduction {
         permit: &Permit,
         stamp: Stamp<'_>,
     ) -> Result<HeaderMap, OutboundError> {
+        let identity = permit.identity();
         let mut headers = HeaderMap::new();
-        let shown = req.headers.remove(header::AUTHORIZATION);
-        self.write((permit.identity(), shown), stamp, &mut headers)?;
+        if let Some(shown) = req.headers.remove(header::AUTHORIZATION) {
+            headers.insert(header::AUTHORIZATION, shown);
+        }
+        self.authorization.settle(identity, stamp, &mut headers)?;
+        self.headers.statement(identity, stamp)?.write(&mut headers);
         if let Some(cookies) = cookie::others(&req.headers) {
             headers.insert(header::COOKIE, cookies);
         }
         Ok(headers)
     }
+}
 
-    fn write(
-        &self,
-        (identity, shown): (Option<&Identity>, Option<HeaderValue>),
-        stamp: Stamp<'_>,
-        headers: &mut HeaderMap,
-    ) -> Result<(), SignError> {
-        self.headers.stamp(identity, stamp, headers)?;
-        if let Some(value) = self.authorization.value(identity, shown, stamp)? {
-            headers.insert(header::AUTHORIZATION, value);
+impl Stamps<'_> {
+    pub fn write(&self, headers: &mut HeaderMap) {
+        if let Some(origin) = &self.origin {
+            origin.stamp(headers);
         }
-        Ok(())
+        if let Some(id) = &self.id {
+            headers.insert(X_REQUEST_ID, id.clone());
+        }
+        self.statement.write(headers);
     }
 }
 
 impl Authorization {
-    /// The field that goes upstream. `shown` is what the client sent: the authenticator left the
-    /// caller's token in it, and an anonymous caller's is nobody's.
-    fn value(
+    /// Makes the field in `headers` the one that goes upstream. The authenticator left the caller's
+    /// token in it, and an anonymous caller's is nobody's.
+    fn settle(
         &self,
         identity: Option<&Identity>,
-        shown: Option<HeaderValue>,
         stamp: Stamp<'_>,
-    ) -> Result<Option<HeaderValue>, SignError> {
-        match (self, identity) {
-            (_, None) | (Authorization::Strip, Some(_)) => Ok(None),
+        headers: &mut HeaderMap,
+    ) -> Result<(), SignError> {
+        let minted = match (self, identity) {
+            (_, None) | (Authorization::Strip, Some(_)) => None,
             (Authorization::Forward, Some(identity)) => match identity.credential {
-                Credential::Bearer | Credential::Subprotocol(_) | Credential::Query => Ok(shown),
+                Credential::Bearer | Credential::Subprotocol(_) | Credential::Query => {
+                    return Ok(());
+                }
                 // A backend could call with it wherever its owner may.
-                Credential::ApiKey(_) => Ok(None),
+                Credential::ApiKey(_) => None,
                 // Whatever stands there beside a cookie was not verified.
-                Credential::Cookie => Ok(None),
+                Credential::Cookie => None,
             },
             (Authorization::Mint(minter), Some(identity)) => {
-                minter.header(identity, stamp.cache, stamp.now).map(Some)
+                Some(minter.header(identity, stamp.cache, stamp.now)?)
             }
-        }
+        };
+        match minted {
+            Some(value) => headers.insert(header::AUTHORIZATION, value),
+            None => headers.remove(header::AUTHORIZATION),
+        };
+        Ok(())
     }
 }
 

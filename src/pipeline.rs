@@ -105,13 +105,7 @@ impl Gateway {
         req: Request<ClientBody>,
         account: &mut Account,
     ) -> Result<Response<Body>, Rejection> {
-        // Boxed, since it is handed on from step to step.
-        let mut req = Box::new(Inbound::parse(
-            account.id(),
-            peer,
-            req,
-            &snapshot.trusted_proxies,
-        )?);
+        let mut req = Inbound::parse(account.id(), peer, req, &snapshot.trusted_proxies)?;
         account.parsed(&req);
         self.check_certificate(&req)?;
         if let Some(askers) = snapshot.asked_by(&req) {

@@ -37,7 +37,7 @@ pub use answer::Mapping;
 pub use answer_body::AnswerBody;
 pub use error::{AuthoritiesError, ConnectError, ProtocolError, UpstreamError};
 pub use pool::Pools;
-pub use request::Request;
+pub use request::{Request, Stamping};
 pub use tunnel::{Passed, Traffic};
 pub use upload::{RequestBody, RequestBodyError, TrailerRule};
 
@@ -175,10 +175,10 @@ impl Upstream {
     pub async fn forward(
         &self,
         pools: &Pools,
-        request: Box<Request>,
+        (request, stamps): (Box<Request>, Stamping<'_>),
         mapping: &Mapping<'_>,
     ) -> Result<Response<Body>, UpstreamError> {
-        exchange::exchange(self, pools, request, mapping).await
+        exchange::exchange(self, pools, (request, stamps), mapping).await
     }
 
     fn keeping(&self) -> Keeping {

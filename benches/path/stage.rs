@@ -190,7 +190,7 @@ impl Stage {
             .unwrap()
     }
 
-    pub fn inbound(&self, field: &Field) -> Inbound {
+    pub fn inbound(&self, field: &Field) -> Box<Inbound> {
         let req = self.request(field);
         Inbound::parse(self.ids.next(), self.peer(), req, &self.trusted).unwrap()
     }

@@ -3,6 +3,11 @@
 use std::fmt;
 use std::sync::Arc;
 
+use http::HeaderValue;
+
+/// Most bytes of a host with its port.
+const LONGEST: usize = 253 + ":65535".len();
+
 /// A host name or address literal, lower case, with the port when one was given.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Host {
@@ -23,28 +28,36 @@ pub enum HostError {
 impl Host {
     /// Reads `name[:port]`. Userinfo, blanks, empty labels and percent signs are refused.
     pub fn parse(bytes: &[u8]) -> Result<Self, HostError> {
-        if bytes.len() > 253 + ":65535".len() {
+        if bytes.len() > LONGEST {
             return Err(HostError::Length);
         }
-        let text = std::str::from_utf8(bytes).map_err(|_| HostError::Syntax)?;
+        Self::from_text(std::str::from_utf8(bytes).map_err(|_| HostError::Syntax)?)
+    }
+
+    /// Reads a Host field.
+    pub(super) fn read(field: &HeaderValue) -> Result<Self, HostError> {
+        if field.len() > LONGEST {
+            return Err(HostError::Length);
+        }
+        Self::from_text(field.to_str().map_err(|_| HostError::Syntax)?)
+    }
+
+    fn from_text(text: &str) -> Result<Self, HostError> {
         let (name, port) = split_port(text)?;
         let literal = name.starts_with('[');
         if !(literal && is_address(name) || !literal && is_name(name)) {
             return Err(HostError::Syntax);
         }
         // The root's dot names the same host (RFC 1034 §3.1).
-        let name = name.strip_suffix('.').unwrap_or(name);
-        let mut kept = String::with_capacity(text.len());
-        kept.push_str(name);
-        kept.make_ascii_lowercase();
-        let end = kept.len();
-        if let Some(port) = port {
-            kept.push(':');
-            kept.push_str(port);
-        }
+        let stem = name.strip_suffix('.').unwrap_or(name);
+        let is_normal = stem.len() == name.len() && !name.bytes().any(|b| b.is_ascii_uppercase());
         Ok(Self {
-            text: kept.into(),
-            name: end,
+            text: match (is_normal, port) {
+                (true, _) => text.into(),
+                (false, None) => stem.to_ascii_lowercase().into(),
+                (false, Some(port)) => format!("{}:{port}", stem.to_ascii_lowercase()).into(),
+            },
+            name: stem.len(),
         })
     }
 

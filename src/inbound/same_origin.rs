@@ -3,6 +3,7 @@
 
 use http::{HeaderMap, HeaderValue, Method, header};
 
+use super::fields::Count;
 use super::{Host, Scheme};
 
 /// Whether a browser shows that a page of the same origin sent the request.
@@ -26,13 +27,13 @@ impl Site {
     /// A named origin must be this one in any case. `Origin: null` names none: browsers also send
     /// it under a strict referrer policy, so there `Sec-Fetch-Site` decides (Fetch §3.2).
     pub fn of(headers: &HeaderMap, scheme: Scheme, host: &Host) -> Self {
-        let origin = match only(headers, header::ORIGIN.as_str()) {
+        let origin = match Count::of(headers, header::ORIGIN.as_str()) {
             Count::None => None,
             Count::One(value) if value.as_bytes() == b"null" => None,
             Count::One(value) if is_this(value, scheme, host) => Some(Site::Same),
             Count::One(_) | Count::Several => return Site::Unproved,
         };
-        let fetched = match only(headers, "sec-fetch-site") {
+        let fetched = match Count::of(headers, "sec-fetch-site") {
             Count::None => None,
             Count::One(value) if matches!(value.as_bytes(), b"same-origin" | b"none") => {
                 Some(Site::Same)
@@ -40,21 +41,6 @@ impl Site {
             Count::One(_) | Count::Several => return Site::Unproved,
         };
         fetched.or(origin).unwrap_or(Site::Unproved)
-    }
-}
-
-enum Count<'h> {
-    None,
-    One(&'h HeaderValue),
-    Several,
-}
-
-fn only<'h>(headers: &'h HeaderMap, name: &str) -> Count<'h> {
-    let mut fields = headers.get_all(name).iter();
-    match (fields.next(), fields.next()) {
-        (None, _) => Count::None,
-        (Some(value), None) => Count::One(value),
-        (Some(_), Some(_)) => Count::Several,
     }
 }
 

@@ -9,11 +9,9 @@ use serde_json::Value;
 use super::Stamp;
 use super::names::Reserved;
 use crate::authn::keys::SignError;
-use crate::authn::{Identity, Minter};
-use crate::inbound::{Inbound, cookie};
+use crate::authn::{Claims, Identity, Minter};
+use crate::inbound::cookie;
 use crate::upstream::TrailerRule;
-
-const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Which headers a route strips and which it sets.
 #[derive(Clone)]
@@ -27,6 +25,15 @@ pub struct HeaderPlan {
     pub secret: Option<(HeaderName, HeaderValue)>,
     /// A short-lived signed statement of who is calling.
     pub assertion: Option<(HeaderName, Arc<Minter>)>,
+}
+
+/// What a backend is told of one request's caller.
+pub(super) struct Statement<'r> {
+    plan: &'r HeaderPlan,
+    /// `None` for anonymous callers.
+    claims: Option<Arc<Claims>>,
+    /// Signed once, however often it is written.
+    assertion: Option<(&'r HeaderName, HeaderValue)>,
 }
 
 impl HeaderPlan {
@@ -64,52 +71,70 @@ impl HeaderPlan {
     /// Takes off what a client may not say: reserved names in any spelling, hop-by-hop fields and
     /// those that `Connection` nominates, and our cookies.
     pub(super) fn strip(&self, headers: &mut HeaderMap) {
-        let nominated = nominated(headers);
-        let takes_trailers = takes_trailers(headers);
-        let reserved = headers.keys().filter(|name| self.reserved.holds(name));
-        let doomed: Vec<HeaderName> = reserved.cloned().chain(nominated).collect();
-        for name in doomed {
-            headers.remove(name);
+        let mut doomed = Vec::new();
+        let mut has_cookies = false;
+        for name in headers.keys() {
+            has_cookies |= *name == header::COOKIE;
+            if self.reserved.holds(name) {
+                doomed.push(name.clone());
+            }
         }
-        headers.remove(header::HOST);
-        if takes_trailers {
-            headers.insert(header::TE, HeaderValue::from_static("trailers"));
+        // `Connection` and `TE` are reserved names: where none is, neither is there.
+        if !doomed.is_empty() {
+            doomed.extend(nominated(headers));
+            let takes_trailers = takes_trailers(headers);
+            for name in doomed {
+                headers.remove(name);
+            }
+            if takes_trailers {
+                headers.insert(header::TE, HeaderValue::from_static("trailers"));
+            }
         }
-        strip_cookies(headers);
+        if has_cookies {
+            strip_cookies(headers);
+        }
     }
 
-    /// Names the request as our own log does.
-    pub(super) fn stamp_id(&self, req: &Inbound, stamp: Stamp<'_>, headers: &mut HeaderMap) {
-        let id = stamp.values.make(|draft| {
-            draft.text(req.id.digits().as_str());
-        });
-        if let Some(id) = id {
-            headers.insert(X_REQUEST_ID, id);
-        }
-    }
-
-    /// Sets what this route tells its backend. `identity` is `None` for anonymous callers.
-    pub(super) fn stamp(
+    /// What this route tells its backend of the caller.
+    ///
+    /// # Errors
+    ///
+    /// An assertion that cannot be signed.
+    pub(super) fn statement(
         &self,
         identity: Option<&Identity>,
         stamp: Stamp<'_>,
-        headers: &mut HeaderMap,
-    ) -> Result<(), SignError> {
-        if let Some((name, secret)) = &self.secret {
+    ) -> Result<Statement<'_>, SignError> {
+        let assertion = match (identity, &self.assertion) {
+            (Some(identity), Some((name, minter))) => {
+                Some((name, minter.header(identity, stamp.cache, stamp.now)?))
+            }
+            (Some(_) | None, _) => None,
+        };
+        Ok(Statement {
+            plan: self,
+            claims: identity.map(|identity| Arc::clone(&identity.claims)),
+            assertion,
+        })
+    }
+}
+
+impl Statement<'_> {
+    pub(super) fn write(&self, headers: &mut HeaderMap) {
+        if let Some((name, secret)) = &self.plan.secret {
             headers.insert(name, secret.clone());
         }
-        let Some(identity) = identity else {
-            return Ok(());
+        let Some(claims) = &self.claims else {
+            return;
         };
-        for (name, claim) in &self.identity {
-            if let Some(value) = identity.claims.field(claim, field_value) {
+        for (name, claim) in &self.plan.identity {
+            if let Some(value) = claims.field(claim, field_value) {
                 headers.insert(name, value);
             }
         }
         if let Some((name, assertion)) = &self.assertion {
-            headers.insert(name, assertion.header(identity, stamp.cache, stamp.now)?);
+            headers.insert(*name, assertion.clone());
         }
-        Ok(())
     }
 }
 

@@ -12,7 +12,14 @@ use http::HeaderName;
 pub struct Reserved {
     names: Vec<String>,
     prefixes: Vec<String>,
+    outline: Outline,
 }
+
+/// First letters and lengths of what is reserved: nearly every name that may pass is told by them.
+///
+/// A row for each first letter, in it a bit for each length; the last bit is for all from 63 on.
+#[derive(Clone, Debug)]
+struct Outline([u64; 32]);
 
 /// What says where a request came from. Rebuilt by us; whatever a peer sends is taken off. And
 /// `Proxy`, which CGI reads as the place to send the backend's own requests (CVE-2016-5385).
@@ -53,6 +60,7 @@ impl Reserved {
         let mut reserved = Self {
             names: Vec::new(),
             prefixes: Vec::new(),
+            outline: Outline([0; 32]),
         };
         for pattern in patterns {
             match pattern.strip_suffix('*') {
@@ -75,15 +83,20 @@ impl Reserved {
         names.extend(owned.map(|name| normal(name.as_str())));
         names.sort_unstable_by(|one, two| by_length(one, two));
         names.dedup();
+        let prefixes = self.prefixes.clone();
         Self {
+            outline: Outline::of(&names, &prefixes),
             names,
-            prefixes: self.prefixes.clone(),
+            prefixes,
         }
     }
 
     /// Whether a field of this name is taken off.
     pub fn holds(&self, name: &HeaderName) -> bool {
         let name = name.as_str();
+        if !self.outline.resembles(name) {
+            return false;
+        }
         if name.contains('_') {
             return self.holds_normal(&normal(name));
         }
@@ -101,6 +114,43 @@ impl Reserved {
     }
 }
 
+impl Outline {
+    fn of(names: &[String], prefixes: &[String]) -> Self {
+        let names = names.iter().map(|name| (name, 1 << Self::bit(name)));
+        let prefixes = prefixes
+            .iter()
+            .map(|prefix| (prefix, u64::MAX << Self::bit(prefix)));
+        let mut rows = [0; 32];
+        for (text, lengths) in names.chain(prefixes) {
+            match Self::row(text).and_then(|at| rows.get_mut(at)) {
+                Some(row) => *row |= lengths,
+                // Every name begins with nothing.
+                None => rows = [u64::MAX; 32],
+            }
+        }
+        Self(rows)
+    }
+
+    /// Whether a reserved name begins like this one and is as long.
+    fn resembles(&self, name: &str) -> bool {
+        let row = Self::row(name).and_then(|at| self.0.get(at));
+        row.is_some_and(|lengths| lengths >> Self::bit(name) & 1 == 1)
+    }
+
+    fn row(name: &str) -> Option<usize> {
+        let first = match name.as_bytes().first()? {
+            // The normal form.
+            b'_' => b'-',
+            byte => *byte,
+        };
+        Some(usize::from(first % 32))
+    }
+
+    fn bit(name: &str) -> usize {
+        name.len().min(63)
+    }
+}
+
 /// Shorter names first: most comparisons are of two numbers.
 fn by_length(one: &str, two: &str) -> Ordering {
     one.len().cmp(&two.len()).then_with(|| one.cmp(two))
@@ -115,9 +165,20 @@ mod tests {
     use super::*;
 
     #[test]
+    fn whatever_begins_with_nothing_is_held() {
+        let reserved = Reserved::new(&[String::from("*")]);
+        assert!(reserved.holds(&HeaderName::from_static("accept")));
+    }
+
+    #[test]
     fn every_spelling_of_a_reserved_name_is_held() {
         let patterns = DEFAULT_PATTERNS.map(str::to_owned);
-        let owned = [HeaderName::from_static("x-tenant")];
+        let owned = [
+            "x-tenant",
+            "-te",
+            "a-name-of-exactly-sixty-three-letters-which-is-the-last-with-it",
+        ]
+        .map(HeaderName::from_static);
         let reserved = Reserved::new(&patterns).and(owned.into_iter());
         for name in [
             "X-User-Id",
@@ -140,6 +201,10 @@ mod tests {
             "X-Real-IP",
             "X-Authenticated_User",
             "Proxy",
+            "_te",
+            "-TE",
+            "x-user-whose-name-is-longer-than-sixty-three-letters-so-that-it-is-among-the-rest",
+            "a-name-of-exactly-sixty-three-letters-which-is-the-last-with-it",
         ] {
             let name = HeaderName::from_bytes(name.as_bytes()).unwrap();
             assert!(reserved.holds(&name), "{name}");
@@ -151,6 +216,7 @@ mod tests {
             "x-api-key-2",
             "accept",
             "x-tenants",
+            "a-name-of-more-than-sixty-three-letters-which-is-like-the-one-before-it",
         ] {
             let name = HeaderName::from_bytes(name.as_bytes()).unwrap();
             assert!(!reserved.holds(&name), "{name}");

@@ -3,7 +3,7 @@
 
 use std::cell::RefCell;
 use std::hash::Hash;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use http::header::{FORWARDED, HeaderName};
 use http::{HeaderMap, HeaderValue};
@@ -21,7 +21,7 @@ const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 const REMEMBERED: usize = 1024;
 
 /// The origins of one worker's requests.
-pub struct Origins(RefCell<Cache<Key, Rc<Origin>>>);
+pub struct Origins(RefCell<Cache<Key, Arc<Origin>>>);
 
 /// One client's way to one host.
 pub(super) struct Origin {
@@ -46,12 +46,12 @@ impl Equivalent<Key> for Asked<'_> {
 
 impl Origins {
     /// The origin of `req`; `None` when its host is no header value, which parsing it ruled out.
-    pub(super) fn of(&self, req: &Inbound) -> Option<Rc<Origin>> {
+    pub(super) fn of(&self, req: &Inbound) -> Option<Arc<Origin>> {
         let (client, scheme, host) = (req.client, req.scheme, req.host.as_str());
         if let Some(known) = self.0.borrow().get(&Asked(client, scheme, host)) {
             return Some(known.clone());
         }
-        let made = Rc::new(Origin::new(client, scheme, host)?);
+        let made = Arc::new(Origin::new(client, scheme, host)?);
         let key = Key(client, scheme, host.into());
         self.0.borrow_mut().insert(key, made.clone());
         Some(made)

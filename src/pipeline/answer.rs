@@ -1,7 +1,7 @@
 //! The last step: one of our own endpoints, or an upstream.
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderValue, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use http_body_util::BodyExt as _;
 
 use super::Gateway;
@@ -134,9 +134,10 @@ impl Gateway {
             rewrite: &forwarding.rewrite,
             own_cookies: cookie::is_ours,
         };
+        let stamps = |headers: &mut HeaderMap| outbound.stamps.write(headers);
         let upstream = &forwarding.upstream;
         let mut res = upstream
-            .forward(&self.pools, outbound.request, &mapping)
+            .forward(&self.pools, (outbound.request, &stamps), &mapping)
             .await?;
         if let Some(carrier) = outbound.echo
             && becomes == Becomes::Tunnel

@@ -101,7 +101,11 @@ impl RouteTable {
         let name = host.name();
         let exact = self.names.get(name);
         // The longest suffix first: it begins at the first dot.
-        let suffixes = name
+        let dotted = match self.below.is_empty() {
+            true => "",
+            false => name,
+        };
+        let suffixes = dotted
             .match_indices('.')
             .filter_map(|(dot, _)| name.get(dot..));
         let below = suffixes.filter_map(|suffix| self.below.get(suffix));

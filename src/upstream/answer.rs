@@ -3,8 +3,8 @@
 use std::fmt;
 
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, CONTENT_LOCATION, HeaderName, LOCATION, PROXY_AUTHENTICATE,
-    REFRESH, SET_COOKIE, TE, TRANSFER_ENCODING, UPGRADE,
+    CONNECTION, CONTENT_LENGTH, CONTENT_LOCATION, HeaderName, LOCATION, REFRESH, SET_COOKIE, TE,
+    TRANSFER_ENCODING, UPGRADE,
 };
 use http::{HeaderMap, HeaderValue};
 
@@ -37,9 +37,6 @@ pub(super) struct Sent {
     pub server: HeaderValue,
 }
 
-const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
-const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
-
 /// Takes off what was meant for the gateway (RFC 9110 §7.6.1), and with it a length that the
 /// transfer coding overrules (RFC 9112 §6.3).
 ///
@@ -47,38 +44,40 @@ const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection")
 ///
 /// When the body comes in a transfer coding that the gateway cannot take off.
 pub(super) fn clean(headers: &mut HeaderMap) -> Result<(), ProtocolError> {
-    if let Some(coding) = headers.remove(TRANSFER_ENCODING) {
-        if !coding
-            .as_bytes()
-            .trim_ascii()
-            .eq_ignore_ascii_case(b"chunked")
-        {
+    let of_the_hop = headers.keys().filter(|name| is_of_the_hop(name));
+    let mut doomed: Vec<HeaderName> = of_the_hop.cloned().collect();
+    if doomed.is_empty() {
+        return Ok(());
+    }
+    if let Some(coding) = headers.get(TRANSFER_ENCODING) {
+        let coding = coding.as_bytes().trim_ascii();
+        if !coding.eq_ignore_ascii_case(b"chunked") {
             return Err(ProtocolError::TransferCoding);
         }
-        headers.remove(CONTENT_LENGTH);
+        doomed.push(CONTENT_LENGTH);
     }
-    if headers.contains_key(CONNECTION) {
-        let named: Vec<HeaderValue> = headers.get_all(CONNECTION).iter().cloned().collect();
-        for name in named
-            .iter()
-            .flat_map(|v| v.as_bytes().split(|b| *b == b','))
-        {
-            if let Ok(name) = HeaderName::from_bytes(name.trim_ascii()) {
-                headers.remove(name);
-            }
-        }
-        headers.remove(CONNECTION);
+    for field in headers.get_all(CONNECTION) {
+        let named = field.as_bytes().split(|b| *b == b',');
+        doomed.extend(named.filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok()));
     }
-    for name in [
-        KEEP_ALIVE,
-        PROXY_CONNECTION,
-        PROXY_AUTHENTICATE,
-        TE,
-        UPGRADE,
-    ] {
+    for name in doomed {
         headers.remove(name);
     }
     Ok(())
+}
+
+/// Whether a field is valid for one connection only, or a proxy's.
+fn is_of_the_hop(name: &HeaderName) -> bool {
+    matches!(
+        name.as_str(),
+        "connection"
+            | "keep-alive"
+            | "proxy-authenticate"
+            | "proxy-connection"
+            | "te"
+            | "transfer-encoding"
+            | "upgrade"
+    )
 }
 
 /// Takes off trailer fields that would change what the head said (RFC 9110 §6.5.1).
@@ -100,6 +99,9 @@ pub(super) fn clean_trailers(trailers: &mut HeaderMap) {
 /// Maps the upstream's own scheme, host and prefix back to the public ones, and drops cookies with
 /// names of the gateway's own.
 pub(super) fn map_back(headers: &mut HeaderMap, mapping: &Mapping<'_>, sent: &Sent) {
+    if !headers.keys().any(names_the_upstream) {
+        return;
+    }
     for name in [LOCATION, CONTENT_LOCATION] {
         if let Some(value) = headers.get(&name)
             && let Some(mapped) = Sides::new(mapping, sent).map(value.as_bytes())
@@ -115,6 +117,14 @@ pub(super) fn map_back(headers: &mut HeaderMap, mapping: &Mapping<'_>, sent: &Se
     if headers.contains_key(SET_COOKIE) {
         map_cookies(headers, mapping, sent);
     }
+}
+
+/// Whether a field may hold what only the upstream's side knows: most answers have none.
+fn names_the_upstream(name: &HeaderName) -> bool {
+    matches!(
+        name.as_str(),
+        "content-location" | "location" | "refresh" | "set-cookie"
+    )
 }
 
 fn map_cookies(headers: &mut HeaderMap, mapping: &Mapping<'_>, sent: &Sent) {

@@ -7,7 +7,6 @@ use std::future::Future;
 use std::pin::pin;
 use std::time::Duration;
 
-use http::header::EXPECT;
 use http::{HeaderValue, Response, StatusCode};
 use hyper::body::{Body as _, Incoming};
 use hyper::client::conn::TrySendError;
@@ -19,7 +18,7 @@ use super::balance::{Choice, NoServer, choose};
 use super::error::{ProtocolError, UpstreamError};
 use super::health::Failure;
 use super::pool::{Age, Lease, Pools};
-use super::request::{Outgoing, Purpose, Request};
+use super::request::{Asks, Outgoing, Purpose, Request, Stamping};
 use super::server::{Counts, Outstanding};
 use super::tls::Versions;
 use super::tunnel::Switch;
@@ -50,6 +49,7 @@ struct Setback {
 struct Attempt<'a> {
     upstream: &'a Upstream,
     pools: &'a Pools,
+    stamps: Stamping<'a>,
     purpose: Purpose,
     age: Age,
     first_byte: Duration,
@@ -62,7 +62,7 @@ struct Attempt<'a> {
 pub(super) async fn exchange(
     upstream: &Upstream,
     pools: &Pools,
-    request: Box<Request>,
+    (request, stamps): (Box<Request>, Stamping<'_>),
     mapping: &Mapping<'_>,
 ) -> Result<Response<Body>, UpstreamError> {
     let request = *request;
@@ -76,6 +76,7 @@ pub(super) async fn exchange(
         headers: request.headers,
         host: request.host,
         body: request.body,
+        asks: Asks::default(),
     });
     outgoing.prepare();
     upstream.budget.earn();
@@ -85,6 +86,7 @@ pub(super) async fn exchange(
     let mut attempt = Attempt {
         upstream,
         pools,
+        stamps,
         purpose: match switch {
             Some(_) => Purpose::Switch,
             None => Purpose::Exchange,
@@ -273,9 +275,10 @@ impl Attempt<'_> {
         mut outgoing: Box<Outgoing>,
         upload: &mut Option<Uploading>,
     ) -> Result<Response<Incoming>, NoHead> {
+        (self.stamps)(&mut outgoing.headers);
         match lease {
             Lease::Http1 { sender, .. } => {
-                let stage = match outgoing.headers.contains_key(EXPECT) {
+                let stage = match outgoing.asks.approval {
                     true => Stage::Held,
                     false => Stage::Flowing,
                 };

@@ -14,8 +14,8 @@ use super::upload::RequestBody;
 use crate::inbound::Upgrade;
 use crate::streams::Tether;
 
-/// What is sent upstream. The headers are stripped of what a client may not say and stamped with
-/// what the gateway knows; framing, `Host`, `TE` and the upgrade are written here.
+/// What is sent upstream. The headers are stripped of what a client may not say; framing, `Host`, `TE`
+/// and the upgrade are written here, and what the gateway knows by [`Stamping`].
 pub struct Request {
     pub method: Method,
     pub path_and_query: PathAndQuery,
@@ -32,6 +32,10 @@ pub struct Request {
     pub first_byte: Option<Duration>,
 }
 
+/// Writes what the gateway tells a server beside what the client says. It is asked for each attempt, so
+/// that one which needs no other copies none of it.
+pub type Stamping<'a> = &'a (dyn Fn(&mut HeaderMap) + Sync);
+
 /// A request without its upgrade, in the form that survives a failed attempt.
 pub(super) struct Outgoing {
     pub method: Method,
@@ -39,6 +43,16 @@ pub(super) struct Outgoing {
     pub headers: HeaderMap,
     pub host: Option<HeaderValue>,
     pub body: RequestBody,
+    pub asks: Asks,
+}
+
+/// What the client's fields ask of the next hop: those fields are of one hop, and written anew.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Asks {
+    /// Trailers may follow the answer (RFC 9110 §10.1.4).
+    pub trailers: bool,
+    /// The body comes when it is asked for (RFC 9110 §10.1.1).
+    pub approval: bool,
 }
 
 /// What is known of an HTTP/1.1 connection's request before it is written.
@@ -52,19 +66,35 @@ pub(super) enum Purpose {
 impl Outgoing {
     /// Puts the headers into the form that every attempt shares.
     pub fn prepare(&mut self) {
+        let empty = self.body.is_end_stream();
         let headers = &mut self.headers;
-        headers.remove(HOST);
-        // Framing follows from the body that we hold, never from what was claimed of it.
-        headers.remove(TRANSFER_ENCODING);
-        headers.remove(CONTENT_LENGTH);
-        if self.body.is_end_stream() {
-            headers.remove(EXPECT);
-            // RFC 9110 §8.6: a method that anticipates content says that there is none.
-            if [Method::POST, Method::PUT, Method::PATCH].contains(&self.method) {
-                headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+        let mut anew = Vec::new();
+        let mut has_cookies = false;
+        for name in headers.keys() {
+            match name.as_str() {
+                // Framing follows from the body that we hold, never from what was claimed of it.
+                "transfer-encoding" | "content-length" => anew.push(name.clone()),
+                "connection" | "upgrade" => anew.push(name.clone()),
+                "te" => {
+                    self.asks.trailers = takes_trailers(headers);
+                    anew.push(name.clone());
+                }
+                "expect" if empty => anew.push(name.clone()),
+                "expect" => self.asks.approval = true,
+                "cookie" => has_cookies = true,
+                _other => {}
             }
         }
-        join_cookies(headers);
+        for name in anew {
+            headers.remove(name);
+        }
+        // RFC 9110 §8.6: a method that anticipates content says that there is none.
+        if empty && [Method::POST, Method::PUT, Method::PATCH].contains(&self.method) {
+            headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+        }
+        if has_cookies {
+            join_cookies(headers);
+        }
     }
 
     /// Whether the server may see this request twice: it asks for the same effect as once
@@ -79,6 +109,7 @@ impl Outgoing {
             headers: self.headers.clone(),
             host: self.host.clone(),
             body: RequestBody::empty(),
+            asks: self.asks,
         })
     }
 
@@ -92,23 +123,19 @@ impl Outgoing {
         self.headers.insert(HOST, host.clone());
         match purpose {
             Purpose::Switch => {
-                self.headers.remove(TE);
                 self.headers
                     .insert(CONNECTION, HeaderValue::from_static("Upgrade"));
                 self.headers
                     .insert(UPGRADE, HeaderValue::from_static("websocket"));
             }
-            Purpose::Exchange if takes_trailers(&self.headers) => {
+            Purpose::Exchange if self.asks.trailers => {
                 // RFC 9110 §10.1.4: TE is for the next hop, and says so.
                 self.headers
                     .insert(TE, HeaderValue::from_static("trailers"));
                 self.headers
                     .insert(CONNECTION, HeaderValue::from_static("TE"));
             }
-            Purpose::Exchange => {
-                self.headers.remove(TE);
-                self.headers.remove(CONNECTION);
-            }
+            Purpose::Exchange => {}
         }
         if !self.body.is_end_stream() && self.body.size_hint().exact().is_none() {
             // Said outright: hyper takes a GET of unknown length to have no body.
@@ -138,8 +165,10 @@ impl Outgoing {
         });
         parts.authority = Some(uri::Authority::try_from(host.as_bytes())?);
         parts.path_and_query = Some(self.path_and_query);
-        self.headers.remove(CONNECTION);
-        self.headers.remove(EXPECT);
+        self.headers.remove(HOST);
+        if self.asks.approval {
+            self.headers.remove(EXPECT);
+        }
         self.headers
             .insert(TE, HeaderValue::from_static("trailers"));
         let mut request = http::Request::new(self.body);
@@ -153,17 +182,17 @@ impl Outgoing {
     /// A request that hyper gives back unsent, in the form of [`Outgoing`] again.
     pub fn given_back(request: http::Request<RequestBody>, host: Option<HeaderValue>) -> Self {
         let (parts, body) = request.into_parts();
-        let mut headers = parts.headers;
-        headers.remove(HOST);
-        headers.remove(TRANSFER_ENCODING);
         let target = parts.uri.into_parts().path_and_query;
-        Self {
+        let mut outgoing = Self {
             method: parts.method,
             path_and_query: target.unwrap_or_else(|| PathAndQuery::from_static("/")),
-            headers,
+            headers: parts.headers,
             host,
             body,
-        }
+            asks: Asks::default(),
+        };
+        outgoing.prepare();
+        outgoing
     }
 }
 
@@ -205,6 +234,7 @@ mod tests {
             headers: HeaderMap::new(),
             host: None,
             body: RequestBody::empty(),
+            asks: Asks::default(),
         }
     }
 
@@ -233,6 +263,39 @@ mod tests {
         assert_eq!(request.uri(), "http://public.example/a?b=c");
         assert!(!request.headers().contains_key(HOST));
         assert_eq!(request.headers()[TE], "trailers");
+    }
+
+    #[test]
+    fn what_is_of_one_hop_is_written_anew() {
+        let mut asked = outgoing(Method::GET);
+        for (name, value) in [
+            (CONNECTION, "close"),
+            (UPGRADE, "h2c"),
+            (TRANSFER_ENCODING, "chunked"),
+            (CONTENT_LENGTH, "7"),
+            (EXPECT, "100-continue"),
+            (TE, "gzip, Trailers"),
+            (HOST, "client.example"),
+        ] {
+            asked.headers.insert(name, HeaderValue::from_static(value));
+        }
+        asked.prepare();
+        // Sent twice: the first time it was given back unsent.
+        for _ in 0..2 {
+            let sent = asked.into_http1(&server("http://a:8000"), Purpose::Exchange);
+            let sent = sent.unwrap();
+            let mut fields: Vec<_> = sent.headers().iter().collect();
+            fields.sort_unstable_by_key(|(name, _)| name.as_str());
+            let expected = [
+                (&CONNECTION, &HeaderValue::from_static("TE")),
+                (&HOST, &HeaderValue::from_static("a:8000")),
+                (&TE, &HeaderValue::from_static("trailers")),
+            ];
+            assert_eq!(fields, expected);
+            asked = Outgoing::given_back(sent, None);
+        }
+        let sent = asked.into_http1(&server("http://a:8000"), Purpose::Switch);
+        assert!(!sent.unwrap().headers().contains_key(TE));
     }
 
     #[test]

@@ -218,7 +218,7 @@ impl Bench {
 
     async fn send(&self, request: Request) -> Result<Response<Body>, super::UpstreamError> {
         self.upstream
-            .forward(&self.pools, Box::new(request), &MAPPING)
+            .forward(&self.pools, (Box::new(request), &|_| {}), &MAPPING)
             .await
     }
 

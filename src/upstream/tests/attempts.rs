@@ -105,6 +105,36 @@ async fn an_idempotent_request_on_a_stale_connection_is_sent_again() {
 }
 
 #[tokio::test]
+async fn a_request_that_is_sent_again_is_stamped_again() {
+    let (seen, mut heads) = mpsc::unbounded_channel();
+    let backend = Backend::accept(move |mut stream| {
+        let seen = seen.clone();
+        async move {
+            seen.send(read_head(&mut stream).await).unwrap();
+            write(&mut stream, OK).await;
+            seen.send(read_head(&mut stream).await).unwrap();
+        }
+    })
+    .await;
+    let bench = Bench::to(&[backend.url()]);
+    let stamps = |headers: &mut HeaderMap| {
+        headers.insert("x-stamp", static_value("s"));
+    };
+    for _ in 0..2 {
+        let asked = (Box::new(get("/")), &stamps as super::super::Stamping<'_>);
+        let sent = bench.upstream.forward(&bench.pools, asked, &MAPPING);
+        let body = sent.await.unwrap().into_body();
+        assert_eq!(body.collect().await.unwrap().to_bytes(), "ok");
+    }
+    // The second went unanswered over the first's connection.
+    assert_eq!(backend.connections(), 2);
+    for _ in 0..3 {
+        let head = heads.recv().await.unwrap();
+        assert_eq!(head.matches("x-stamp: s\r\n").count(), 1, "{head}");
+    }
+}
+
+#[tokio::test]
 async fn a_request_whose_body_was_read_is_never_sent_again() {
     let backend = scripted(&[Some(OK), None]).await;
     let bench = Bench::to(&[backend.url()]);
