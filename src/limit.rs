@@ -1,5 +1,6 @@
 //! How often: named rules on client network, identity, route and login name.
 
+mod asking;
 mod headers;
 mod lease;
 mod local;
@@ -9,14 +10,15 @@ mod shared;
 #[cfg(test)]
 mod tests;
 
-use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::accounts::LoginName;
 use crate::clock::Clock;
 use crate::inbound::ClientNet;
-use crate::shared::{Digest, Health, Keyring, Redis};
+use crate::shared::{Health, Redis};
+
+use asking::{Asking, Keyrings};
 
 pub use rule::{
     Allowance, Counts, InvalidRate, InvalidRuleName, KeyedOn, Precision, Rate, RuleName, RuleSpec,
@@ -29,7 +31,7 @@ pub use rules::{RuleId, RuleSet};
 pub struct Limits {
     clock: Clock,
     redis: Option<Redis>,
-    keyring: Keyring,
+    keyrings: Keyrings,
     kept: rules::Kept,
 }
 
@@ -66,7 +68,6 @@ struct Standing {
     rule: RuleId,
     burst: u32,
     remaining: u32,
-    full_in: Duration,
 }
 
 /// A request is over a rule (429), or a strict rule cannot be decided (503).
@@ -101,22 +102,13 @@ enum Verdict {
     Refused { retry_after: Duration },
 }
 
-/// Who shares a budget, as far as a rule is keyed on it.
-#[derive(Clone, Copy, Debug)]
-struct Parts<'a> {
-    client: Option<ClientNet>,
-    identity: Option<&'a str>,
-    route: Option<&'a str>,
-    login: Option<&'a str>,
-}
-
 impl Limits {
     /// Counters in this process, or in Redis when there is one.
     pub fn new(clock: Clock, redis: Option<Redis>) -> Self {
         Self {
             clock,
             redis,
-            keyring: Keyring::default(),
+            keyrings: Keyrings::default(),
             kept: rules::Kept::default(),
         }
     }
@@ -139,17 +131,18 @@ impl Limits {
         ids: &[RuleId],
         keys: &LimitKeys<'_>,
     ) -> Result<Admitted, Limited> {
+        let mut asking = Asking::new(self, keys);
         let mut admitted = Admitted::default();
         for (id, rule) in rules.chosen(ids) {
-            if rule.step != keys.step() {
+            if rule.step != asking.step() {
                 continue;
             }
             match rule.spec.counts {
                 Counts::Requests => {
-                    let remaining = rule.charge(&self.keyring, keys).await?;
+                    let remaining = rule.charge(&mut asking).await?;
                     admitted = admitted.and(rule.standing(id, remaining));
                 }
-                Counts::FailedAuthentications => rule.quote(&self.keyring, keys)?,
+                Counts::FailedAuthentications => rule.quote(&mut asking)?,
             }
         }
         Ok(admitted)
@@ -170,76 +163,21 @@ impl Limits {
         let Some((id, rule)) = found.filter(|(_, rule)| rule.spec.keyed_on.identity) else {
             return Ok(None);
         };
-        let remaining = rule.charge(&self.keyring, keys).await?;
+        let remaining = rule.charge(&mut Asking::new(self, keys)).await?;
         Ok(Some(rule.standing(id, remaining)))
     }
 
     /// Charges the rules that count failed authentications; `keys` is [`LimitKeys::Client`].
     /// When one is used up, [`Limits::admit`] refuses.
     pub async fn charge_failure(&self, rules: &RuleSet, ids: &[RuleId], keys: &LimitKeys<'_>) {
+        let mut asking = Asking::new(self, keys);
         for (_, rule) in rules.chosen(ids) {
             match rule.spec.counts {
                 // This request is refused already: that its rule is used up now is for the next.
-                Counts::FailedAuthentications => drop(rule.charge(&self.keyring, keys).await),
+                Counts::FailedAuthentications => drop(rule.charge(&mut asking).await),
                 Counts::Requests => {}
             }
         }
-    }
-}
-
-impl LimitKeys<'_> {
-    fn step(&self) -> Step {
-        match self {
-            LimitKeys::Client { .. } => Step::Client,
-            LimitKeys::Caller { .. } => Step::Caller,
-            LimitKeys::Login { .. } => Step::Login,
-        }
-    }
-
-    /// The parts that `on` names. A caller without a name counts under its network, never
-    /// together with all others that have none.
-    fn parts(&self, on: KeyedOn) -> Parts<'_> {
-        let (client, route, identity, login) = match *self {
-            LimitKeys::Client { client, route } => (client, route, None, None),
-            LimitKeys::Caller {
-                client,
-                route,
-                identity,
-            } => (client, route, identity, None),
-            LimitKeys::Login {
-                client,
-                route,
-                login,
-            } => (client, route, None, Some(login.key())),
-        };
-        let identity = identity.filter(|_| on.identity);
-        let nameless = on.identity && identity.is_none();
-        Parts {
-            client: (on.client || nameless).then_some(client),
-            identity,
-            route: on.route.then_some(route),
-            login: login.filter(|_| on.login),
-        }
-    }
-}
-
-impl Hash for Parts<'_> {
-    /// In few writes: each costs about as much as hashing sixteen bytes.
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        state.write_u128(self.client.map_or(u128::MAX, ClientNet::bits));
-        for text in [self.identity, self.route, self.login] {
-            // No text is as long as what stands for none, and none runs into the next.
-            state.write_usize(text.map_or(usize::MAX, str::len));
-            state.write(text.unwrap_or_default().as_bytes());
-        }
-    }
-}
-
-impl Parts<'_> {
-    fn digest(&self) -> Digest {
-        let client = self.client.map(|client| client.to_string());
-        let texts = [client.as_deref(), self.identity, self.route, self.login];
-        Digest::of(&texts.map(|text| text.unwrap_or_default().as_bytes()))
     }
 }
 

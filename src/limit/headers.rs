@@ -30,10 +30,12 @@ impl RuleSet {
             return;
         };
         headers.append(RATE_LIMIT_POLICY, rule.policy.clone());
+        let spent = standing.burst.saturating_sub(standing.remaining);
+        let full_in = rule.spec.allowance.rate.interval().saturating_mul(spent);
         let limit = values.make(|draft| {
             draft.text("\"").text(&rule.name).text("\";r=");
             draft.number(standing.remaining);
-            draft.text(";t=").number(seconds(standing.full_in));
+            draft.text(";t=").number(seconds(full_in));
         });
         if let Some(limit) = limit {
             headers.append(RATE_LIMIT, limit);

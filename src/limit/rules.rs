@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use http::HeaderValue;
 
+use super::asking::Asking;
 use super::local::{Effect, LocalLimiter};
 use super::rule::{RuleSpec, Scope, Step};
-use super::shared::SharedLimiter;
-use super::{Admitted, Exceeded, LimitKeys, Limited, Limits, Standing, Verdict, headers};
-use crate::shared::{Away, Keyring};
+use super::shared::{Charge, SharedLimiter};
+use super::{Admitted, Exceeded, Limited, Limits, Standing, Verdict, headers};
+use crate::shared::Away;
 
 /// When to come back after a refusal that is not the client's doing.
 const RETRY_STRICT: Duration = Duration::from_secs(1);
@@ -99,11 +100,9 @@ impl Limits {
 
     fn limiter(&self, spec: &RuleSpec) -> Limiter {
         match (&self.redis, spec.scope) {
-            (None, _) | (Some(_), Scope::Node) => Limiter::Local(LocalLimiter::new(
-                spec.allowance,
-                spec.keys,
-                self.clock.clone(),
-            )),
+            (None, _) | (Some(_), Scope::Node) => {
+                Limiter::Local(LocalLimiter::new(spec.allowance, spec.keys))
+            }
             (Some(redis), Scope::Shared | Scope::Strict) => {
                 let (redis, clock) = (redis.clone(), self.clock.clone());
                 Limiter::Shared(Arc::new(SharedLimiter::new(spec, redis, clock)))
@@ -113,17 +112,20 @@ impl Limits {
 }
 
 impl Rule {
-    /// Charges one and says what remains.
-    pub(super) async fn charge(
-        &self,
-        keyring: &Keyring,
-        keys: &LimitKeys<'_>,
-    ) -> Result<u32, Limited> {
-        let parts = keys.parts(self.spec.keyed_on);
-        let key = keyring.key(parts);
+    /// Charges one and says what remains. Waits only for what Redis is asked.
+    pub(super) async fn charge(&self, asking: &mut Asking<'_>) -> Result<u32, Limited> {
+        let on = self.spec.keyed_on;
+        let (key, now) = (asking.key(on), asking.now());
         let verdict = match &*self.limiter {
-            Limiter::Local(local) => Ok(local.decide(key, Effect::Charge)),
-            Limiter::Shared(shared) => shared.charge(key, || parts.digest()).await,
+            Limiter::Local(local) => Ok(local.decide(key, Effect::Charge, now)),
+            Limiter::Shared(shared) => match shared.charge(key, now, || asking.digest(on)) {
+                Charge::Decided(verdict) => verdict,
+                Charge::Asked(asked) => {
+                    let verdict = asked.verdict().await;
+                    asking.has_waited();
+                    verdict
+                }
+            },
         };
         match verdict {
             Ok(Verdict::Admitted { remaining }) => Ok(remaining),
@@ -136,11 +138,11 @@ impl Rule {
     }
 
     /// Refuses when a charge would be refused; charges nothing.
-    pub(super) fn quote(&self, keyring: &Keyring, keys: &LimitKeys<'_>) -> Result<(), Limited> {
-        let key = keyring.key(keys.parts(self.spec.keyed_on));
+    pub(super) fn quote(&self, asking: &mut Asking<'_>) -> Result<(), Limited> {
+        let (key, now) = (asking.key(self.spec.keyed_on), asking.now());
         let verdict = match &*self.limiter {
-            Limiter::Local(local) => local.decide(key, Effect::Quote),
-            Limiter::Shared(shared) => shared.quote(key),
+            Limiter::Local(local) => local.decide(key, Effect::Quote, now),
+            Limiter::Shared(shared) => shared.quote(key, now),
         };
         match verdict {
             Verdict::Admitted { .. } => Ok(()),
@@ -149,14 +151,11 @@ impl Rule {
     }
 
     pub(super) fn standing(&self, rule: RuleId, remaining: u32) -> Admitted {
-        let burst = self.spec.allowance.burst.get();
-        let spent = burst.saturating_sub(remaining);
         Admitted {
             tightest: Some(Standing {
                 rule,
-                burst,
+                burst: self.spec.allowance.burst.get(),
                 remaining,
-                full_in: self.spec.allowance.rate.interval().saturating_mul(spent),
             }),
         }
     }

@@ -12,6 +12,21 @@ use super::rule::{Precision, RuleSpec, Scope};
 use crate::clock::Clock;
 use crate::shared::{Away, Bucket, Change, Digest, Key, Redis, Table, nanos};
 
+/// What a charge comes to.
+#[derive(Debug)]
+pub(super) enum Charge<'a> {
+    Decided(Result<Verdict, Away>),
+    Asked(Asked<'a>),
+}
+
+/// A charge that has to wait for the answer of Redis.
+#[derive(Debug)]
+pub(super) struct Asked<'a> {
+    limiter: &'a SharedLimiter,
+    key: Key,
+    answer: JoinHandle<Result<Verdict, Away>>,
+}
+
 /// One rule's counters in Redis, with what this node holds of them.
 #[derive(Debug)]
 pub(super) struct SharedLimiter {
@@ -34,7 +49,7 @@ impl SharedLimiter {
             Scope::Strict => None,
             Scope::Shared | Scope::Node => {
                 let share = allowance.share(redis.nodes());
-                Some(LocalLimiter::new(share, spec.keys, clock.clone()))
+                Some(LocalLimiter::new(share, spec.keys))
             }
         };
         Self {
@@ -65,46 +80,52 @@ impl SharedLimiter {
     ///
     /// # Errors
     /// Redis is away, and the rule is strict.
-    pub(super) async fn charge(
+    pub(super) fn charge(
         self: &Arc<Self>,
         key: Key,
+        now: Duration,
         name: impl FnOnce() -> Digest,
-    ) -> Result<Verdict, Away> {
-        let now = self.now();
-        let found = self.with_lease(key, |lease| lease.spend(&self.terms, now));
-        let answer = match found {
-            Found::Enough { remaining } => return Ok(Verdict::Admitted { remaining }),
-            Found::Refused { until } => return Ok(refused(until, now)),
+    ) -> Charge<'_> {
+        let time = nanos(now);
+        let found = self.with_lease(key, |lease| lease.spend(&self.terms, time));
+        Charge::Decided(match found {
+            Found::Enough { remaining } => Ok(Verdict::Admitted { remaining }),
+            Found::Refused { until } => Ok(refused(until, time)),
             Found::Low { remaining, wish } => {
                 if self.redis.answers() {
                     drop(self.ask(key, name(), wish));
                 }
-                return Ok(Verdict::Admitted { remaining });
+                Ok(Verdict::Admitted { remaining })
             }
-            Found::Nothing(_) if !self.redis.answers() => Err(Away),
-            Found::Nothing(wish) => self.ask(key, name(), wish).await.unwrap_or(Err(Away)),
-        };
-        match (answer, &self.shadow) {
-            (Ok(verdict), _) => Ok(verdict),
-            (Err(Away), Some(shadow)) => Ok(shadow.decide(key, Effect::Charge)),
-            (Err(Away), None) => Err(Away),
-        }
+            Found::Nothing(_) if !self.redis.answers() => self.charge_share(key, now),
+            Found::Nothing(wish) => {
+                return Charge::Asked(Asked {
+                    answer: self.ask(key, name(), wish),
+                    limiter: self,
+                    key,
+                });
+            }
+        })
     }
 
     /// Whether a charge is known to be refused, without asking Redis: a node learns of an empty
     /// budget when it charges one itself.
-    pub(super) fn quote(&self, key: Key) -> Verdict {
-        let now = self.now();
+    pub(super) fn quote(&self, key: Key, now: Duration) -> Verdict {
         let held = self.leases.update(key, |held| (Change::Keep, held));
-        if let Some(until) = held.and_then(|lease| lease.empty_until(now)) {
-            return refused(until, now);
+        if let Some(until) = held.and_then(|lease| lease.empty_until(nanos(now))) {
+            return refused(until, nanos(now));
         }
         match &self.shadow {
-            Some(shadow) if !self.redis.answers() => shadow.decide(key, Effect::Quote),
+            Some(shadow) if !self.redis.answers() => shadow.decide(key, Effect::Quote, now),
             Some(_) | None => Verdict::Admitted {
                 remaining: self.terms.bucket.burst,
             },
         }
+    }
+
+    fn charge_share(&self, key: Key, now: Duration) -> Result<Verdict, Away> {
+        let shadow = self.shadow.as_ref().ok_or(Away)?;
+        Ok(shadow.decide(key, Effect::Charge, now))
     }
 
     /// Asks Redis, on the control runtime: a client that hangs up meanwhile takes nothing with it of
@@ -120,7 +141,7 @@ impl SharedLimiter {
             let place = format!("{}{name}", limiter.prefix);
             let (bucket, want) = (limiter.terms.bucket, wish.want());
             let taken = limiter.redis.take(&place, bucket, want).await?;
-            let now = limiter.now();
+            let now = nanos(limiter.clock.steady());
             let settled = limiter.with_lease(key, |lease| {
                 lease.settle(&limiter.terms, (wish, taken), now)
             });
@@ -141,9 +162,15 @@ impl SharedLimiter {
             }
         })
     }
+}
 
-    fn now(&self) -> u64 {
-        nanos(self.clock.steady())
+impl Asked<'_> {
+    pub(super) async fn verdict(self) -> Result<Verdict, Away> {
+        let answer = self.answer.await.unwrap_or(Err(Away));
+        answer.or_else(|Away| {
+            let now = self.limiter.clock.steady();
+            self.limiter.charge_share(self.key, now)
+        })
     }
 }
 

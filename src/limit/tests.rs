@@ -97,6 +97,36 @@ async fn anonymous_callers_do_not_share_one_budget() {
 }
 
 #[tokio::test]
+async fn a_budget_is_of_all_parts_of_its_key_and_no_two_parts_make_up_for_each_other() {
+    let (limits, _) = local();
+    let all = KeyedOn {
+        identity: true,
+        route: true,
+        ..CLIENT
+    };
+    let rules = limits.rules(&[rule("all", all, "1/min")]);
+    for (client, identity, route) in [
+        ("192.0.2.1", Some("a"), "r"),
+        ("192.0.2.2", Some("a"), "r"),
+        ("192.0.2.1", Some("b"), "r"),
+        ("192.0.2.1", Some("a"), "s"),
+        ("192.0.2.1", Some("r"), "a"),
+        ("192.0.2.1", Some("r"), "r"),
+        ("192.0.2.1", Some("s"), "s"),
+        ("192.0.2.1", None, "r"),
+        ("192.0.2.2", None, "r"),
+    ] {
+        let client = net(client);
+        let keys = LimitKeys::Caller {
+            client,
+            route,
+            identity,
+        };
+        assert_eq!(admitted(&limits, &rules, keys, 3).await, 1, "{keys:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_rule_is_charged_once_a_request_at_the_step_that_knows_its_key() {
     let (limits, _) = local();
     let both = KeyedOn {

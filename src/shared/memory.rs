@@ -1,13 +1,14 @@
 //! A table of counters with a fixed number of places: keys that attackers invent cannot make it grow.
 
-use std::hash::{BuildHasher, Hash, RandomState};
+use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 use std::num::NonZeroU64;
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
-/// How many keys share a lock, and compete for a place when it is tight.
-const WAYS: usize = 8;
-/// How many sets come into being together: a table of 100,000 keys that nobody counts for yet takes
-/// 8 KiB, where one array of its locks would take 512.
+/// How many keys share a lock, and compete for a place when it is tight. Those of a bucket and
+/// their lock fill two lines of the processor's cache.
+const WAYS: usize = 7;
+/// How many places for sets come into being together: a table of 100,000 keys that nobody counts
+/// for yet takes 8 KiB, where one array would take 512.
 const PAGE: usize = 64;
 
 /// A key's place and name in a [`Table`]: 64 bits of a keyed hash, not zero, so that an empty slot
@@ -15,7 +16,7 @@ const PAGE: usize = 64;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Key(NonZeroU64);
 
-/// Makes keys. The hash is keyed at random, so that nobody can aim at another's place.
+/// Makes keys. The hash is SipHash, keyed at random, so that nobody can aim at another's place.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Keyring(RandomState);
 
@@ -35,21 +36,44 @@ pub(crate) enum Change<V> {
 /// Values by key. When the places that a key may take are full, the value nearest to its end goes.
 #[derive(Debug)]
 pub(crate) struct Table<V> {
-    /// A page takes memory when the first key of its sets comes, and so does a set.
+    /// A page takes memory when the first key of its sets comes, and so does a set. Nothing is
+    /// written here afterwards: workers that count share a set's lines only.
     pages: Box<[OnceLock<Box<Page<V>>>]>,
     /// Sets over all pages, a power of two, less one.
     mask: usize,
 }
 
-type Page<V> = [Mutex<LateSet<V>>; PAGE];
+type Page<V> = [OnceLock<Box<Set<V>>>; PAGE];
 
-type Set<V> = [Option<(NonZeroU64, V)>; WAYS];
+/// The lock stands with what it guards: both are wanted, and cold where there are many keys.
+#[derive(Debug)]
+#[repr(align(64))]
+struct Set<V>(Mutex<[Option<(NonZeroU64, V)>; WAYS]>);
 
-type LateSet<V> = Option<Box<Set<V>>>;
+impl Key {
+    fn of(hash: u64) -> Self {
+        Self(NonZeroU64::new(hash).unwrap_or(NonZeroU64::MIN))
+    }
+
+    /// The key of several things together. Each must be of a keyring of its own: then their hashes
+    /// have nothing to do with each other, and since nobody sees them, nobody can choose things that
+    /// come out as another's.
+    pub(crate) fn of_all<const N: usize>(parts: [Option<Key>; N]) -> Key {
+        let hashes = parts.map(|part| part.map_or(0, |Key(hash)| hash.get()));
+        Key::of(hashes.into_iter().fold(0, |all, hash| all ^ hash))
+    }
+}
 
 impl Keyring {
     pub(crate) fn key(&self, of: impl Hash) -> Key {
-        Key(NonZeroU64::new(self.0.hash_one(of)).unwrap_or(NonZeroU64::MIN))
+        Key::of(self.0.hash_one(of))
+    }
+
+    /// The key of these bytes and nothing else, for half of what [`Keyring::key`] costs.
+    pub(crate) fn key_of(&self, bytes: &[u8]) -> Key {
+        let mut hasher = self.0.build_hasher();
+        hasher.write(bytes);
+        Key::of(hasher.finish())
     }
 }
 
@@ -69,10 +93,11 @@ impl<V: Expiring> Table<V> {
         key: Key,
         change: impl FnOnce(Option<V>) -> (Change<V>, R),
     ) -> R {
-        let Some(mut set) = self.set(key) else {
+        let Some(Set(set)) = self.set(key) else {
             return change(None).1;
         };
-        let set = set.get_or_insert_with(|| Box::new([None; WAYS]));
+        // A set is whole between any two writes: a panic elsewhere in the holder spoils nothing.
+        let mut set = set.lock().unwrap_or_else(PoisonError::into_inner);
         let held = set
             .iter_mut()
             .find(|slot| slot.is_some_and(|(tag, _)| tag == key.0));
@@ -93,13 +118,12 @@ impl<V: Expiring> Table<V> {
         result
     }
 
-    fn set(&self, key: Key) -> Option<MutexGuard<'_, LateSet<V>>> {
+    fn set(&self, key: Key) -> Option<&Set<V>> {
         let at = usize::try_from(key.0.get()).unwrap_or(usize::MAX) & self.mask;
         let page = self.pages.get(at / PAGE)?;
-        let page = page.get_or_init(|| Box::new([const { Mutex::new(None) }; PAGE]));
+        let page = page.get_or_init(|| Box::new([const { OnceLock::new() }; PAGE]));
         let set = page.get(at % PAGE)?;
-        // A set is whole between any two writes: a panic elsewhere in the holder spoils nothing.
-        Some(set.lock().unwrap_or_else(PoisonError::into_inner))
+        Some(set.get_or_init(|| Box::new(Set(Mutex::new([None; WAYS])))))
     }
 }
 
