@@ -146,7 +146,7 @@ impl Authenticator {
         let mut identity = keys.identify(&key, at, &self.clock).await?;
         identity.tenure.max_staleness = tokens.max_staleness;
         self.check_news(tokens)?;
-        Ok(Caller::Identified(identity).into())
+        Ok(Caller::from(identity).into())
     }
 
     fn identify(
@@ -201,7 +201,7 @@ impl Authenticator {
             (None, None) => return Ok(Named::Caller(Caller::Anonymous)),
         };
         let (claims, token, tenure) = verified;
-        Ok(Named::Caller(Caller::Identified(Identity {
+        Ok(Named::Caller(Caller::from(Identity {
             claims,
             credential,
             tenure,
@@ -223,13 +223,18 @@ impl Authenticator {
         // Read before the revocations are asked: one that arrives in between is seen next time.
         let generation = self.revocations.generation();
         let known = self.cache.find(&digest);
-        let known = match known.filter(|known| tokens.ring.has(known.key)) {
+        // What was verified with a key that is gone is verified anew: another may hold it.
+        let known = known.and_then(|known| Some((tokens.ring.by_fingerprint(known.key)?, known)));
+        let (key, known) = match known {
             Some(known) => known,
-            None => Verified::new(tokens.open(token).map_err(AuthnError::Token)?),
+            None => {
+                let (claims, key, print) = tokens.open(token).map_err(AuthnError::Token)?;
+                (key, Verified::new(claims, print))
+            }
         };
         let now = self.clock.now();
-        let key = tokens
-            .judge(&known.claims, known.key, now)
+        tokens
+            .judge_under(key, &known.claims, now)
             .map_err(AuthnError::Token)?;
         let tenure = Tenure::of_token(&known.claims, (key, known.key), (tokens, now));
         if known.alive_in != Some(generation) {
@@ -314,7 +319,7 @@ async fn by_cookie(
         return Err(AuthnError::ForeignSite);
     }
     Ok(Authenticated {
-        caller: Caller::Identified(Identity {
+        caller: Caller::from(Identity {
             tenure: Tenure::of_cookie(named.session, named.until, tokens),
             claims: named.claims,
             credential: Credential::Cookie,

@@ -229,7 +229,7 @@ mod tests {
 
     fn caller(email: &str, verified: Value) -> Caller {
         let claims = json!({ "sub": "1", "exp": 1, "email": email, "email_verified": verified });
-        Caller::Identified(Identity::sample(&claims))
+        Caller::from(Identity::sample(&claims))
     }
 
     fn answer(policy: &Policy, caller: Caller, address: &str) -> String {

@@ -87,7 +87,7 @@ impl Snapshot {
                 Credential::ApiKey(_) => route.credentials.api_key && route.name == asked.route,
                 Credential::Cookie => route.credentials.cookie,
             };
-        let caller = Caller::Identified(identity.clone());
+        let caller = Caller::Identified(Arc::clone(identity));
         let permitted = taken && route.policy.permit(caller, asked.client).is_ok();
         let tenure = || tenure.under(&identity.claims, &self.tokens.load(), now);
         permitted.then(tenure).flatten()

@@ -1,12 +1,13 @@
 //! Tokens that this worker has verified: a signature is checked once, everything else each time.
 
 use std::cell::RefCell;
+use std::hash::{BuildHasherDefault, Hash, Hasher};
 use std::sync::Arc;
 
 use aws_lc_rs::digest;
 use http::HeaderValue;
 use quick_cache::Weighter;
-use quick_cache::unsync::Cache;
+use quick_cache::unsync::{Cache, DefaultLifecycle};
 
 use crate::clock::Timestamp;
 
@@ -34,13 +35,21 @@ impl Default for CacheSize {
 }
 
 /// SHA-256 of a whole token: what a verified token is known by. Equal digests are equal tokens.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct TokenDigest([u8; 32]);
+
+/// A table by digest is not hashed again. Who could find tokens whose digests lie close together
+/// gains nothing: only tokens are remembered whose signature held.
+pub(super) type ByDigest = BuildHasherDefault<FirstWord>;
+
+/// Passes on the one word that it is given.
+#[derive(Default)]
+pub(super) struct FirstWord(u64);
 
 /// One worker's memory of verified tokens, and of the tokens minted for their callers. Nothing
 /// in it is shared between threads.
 pub struct TokenCache {
-    verified: RefCell<Cache<TokenDigest, Verified, VerifiedWeight>>,
+    verified: RefCell<Cache<TokenDigest, Verified, VerifiedWeight, ByDigest>>,
     minted: RefCell<Cache<(MinterId, TokenDigest), Minted, MintedWeight>>,
 }
 
@@ -67,7 +76,7 @@ struct VerifiedWeight;
 struct MintedWeight;
 
 impl Verified {
-    pub(super) fn new((claims, key): (Claims, Fingerprint)) -> Self {
+    pub(super) fn new(claims: Claims, key: Fingerprint) -> Self {
         Self {
             claims: Arc::new(claims),
             key,
@@ -95,6 +104,29 @@ impl TokenDigest {
     }
 }
 
+impl Hash for TokenDigest {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let [a, b, c, d, e, f, g, h, ..] = self.0;
+        state.write_u64(u64::from_ne_bytes([a, b, c, d, e, f, g, h]));
+    }
+}
+
+impl Hasher for FirstWord {
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
+        }
+    }
+
+    fn write_u64(&mut self, word: u64) {
+        self.0 = word;
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
 impl std::fmt::Debug for TokenDigest {
     /// Not the digest itself: it would tell in a log who used which token.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -106,7 +138,13 @@ impl TokenCache {
     pub fn new(size: CacheSize) -> Self {
         let CacheSize { entries, bytes } = size;
         Self {
-            verified: RefCell::new(Cache::with_weighter(entries, bytes, VerifiedWeight)),
+            verified: RefCell::new(Cache::with(
+                entries,
+                bytes,
+                VerifiedWeight,
+                ByDigest::default(),
+                DefaultLifecycle::default(),
+            )),
             minted: RefCell::new(Cache::with_weighter(entries, bytes / 4, MintedWeight)),
         }
     }

@@ -8,7 +8,8 @@ use super::{Claims, KeyGrant, Tenure, TokenDigest};
 #[derive(Clone, Debug)]
 pub enum Caller {
     Anonymous,
-    Identified(Identity),
+    /// Shared, since it is handed on from step to step and kept by streams.
+    Identified(Arc<Identity>),
 }
 
 /// A caller whose credential held.
@@ -38,6 +39,12 @@ pub enum Credential {
     ApiKey(Arc<KeyGrant>),
     /// The cookie of a browser's session.
     Cookie,
+}
+
+impl From<Identity> for Caller {
+    fn from(identity: Identity) -> Self {
+        Caller::Identified(Arc::new(identity))
+    }
 }
 
 impl Credential {

@@ -67,9 +67,9 @@ pub struct Key {
     pub not_after: Option<Timestamp>,
 }
 
-/// Tells one key from another in the token cache, over a reload too.
+/// Tells one key from another in the token cache, over a reload too: half of a SHA-256.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Fingerprint([u8; 32]);
+pub struct Fingerprint([u8; 16]);
 
 /// The keys of one configuration snapshot.
 #[derive(Clone, Debug)]
@@ -149,7 +149,7 @@ impl Key {
             Origin::Foreign { .. } => &[1],
         });
         hash.update(&self.material.fingerprint_input());
-        let mut print = [0; 32];
+        let mut print = [0; 16];
         for (to, from) in print.iter_mut().zip(hash.finish().as_ref()) {
             *to = *from;
         }
@@ -260,7 +260,7 @@ impl KeyRing {
     pub(super) fn candidates<'a>(
         &'a self,
         algorithm: Algorithm,
-        kid: Option<&'a str>,
+        kid: Option<&str>,
     ) -> impl Iterator<Item = (Fingerprint, &'a Key)> {
         self.keys
             .iter()
@@ -270,11 +270,6 @@ impl KeyRing {
                     && kid.is_none_or(|kid| kid == key.id.as_str())
             })
             .map(|(print, key)| (*print, &**key))
-    }
-
-    /// Whether the key that a cached verification was done with is still in the ring.
-    pub(super) fn has(&self, print: Fingerprint) -> bool {
-        self.by_fingerprint(print).is_some()
     }
 
     /// The key that a cached verification was done with, if it is still in the ring.
@@ -290,7 +285,7 @@ impl KeyRing {
 impl Fingerprint {
     /// Of no key.
     pub(super) fn sample() -> Self {
-        Self([0; 32])
+        Self([0; 16])
     }
 }
 

@@ -115,22 +115,22 @@ impl Tokens {
 
     /// The claims of an access token whose signature holds and which is good at `now`.
     pub fn verify(&self, token: &str, now: Timestamp) -> Result<Claims, TokenError> {
-        let (claims, print) = self.open(token)?;
-        self.judge(&claims, print, now)?;
+        let (claims, key, _) = self.open(token)?;
+        self.judge_under(key, &claims, now)?;
         Ok(claims)
     }
 
-    /// The claims of a token whose signature holds, and the key that holds it; nothing else has
+    /// The claims of a token whose signature holds, and the key that it holds with; nothing else has
     /// been judged.
-    pub(super) fn open(&self, token: &str) -> Result<(Claims, Fingerprint), TokenError> {
+    pub(super) fn open(&self, token: &str) -> Result<(Claims, &Key, Fingerprint), TokenError> {
         let parts = Parts::of(token)?;
         let mut refusal = TokenError::NoKey;
         for (print, key) in self.ring.candidates(parts.algorithm, parts.kid.as_deref()) {
             if key.material.verifies(parts.message, &parts.signature) {
                 let claims = Claims::parse(&parts.claims()?)?;
                 return Ok(match &key.origin {
-                    Origin::Ours => (claims, print),
-                    Origin::Foreign { .. } => (claims.foreign(), print),
+                    Origin::Ours => (claims, key, print),
+                    Origin::Foreign { .. } => (claims.foreign(), key, print),
                 });
             }
             refusal = TokenError::Signature;
@@ -148,6 +148,17 @@ impl Tokens {
         now: Timestamp,
     ) -> Result<&Key, TokenError> {
         let key = self.ring.by_fingerprint(print).ok_or(TokenError::NoKey)?;
+        self.judge_under(key, claims, now)?;
+        Ok(key)
+    }
+
+    /// The same for a token whose key is known.
+    pub(super) fn judge_under(
+        &self,
+        key: &Key,
+        claims: &Claims,
+        now: Timestamp,
+    ) -> Result<(), TokenError> {
         if key.retired(now) {
             return Err(TokenError::Retired);
         }
@@ -165,7 +176,7 @@ impl Tokens {
         }
         let meant = claims.audience();
         if meant.is_empty() && audience.is_empty() || meant.iter().any(|a| audience.contains(a)) {
-            Ok(key)
+            Ok(())
         } else {
             Err(TokenError::Audience)
         }

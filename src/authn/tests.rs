@@ -109,7 +109,7 @@ impl Sent {
     fn new(headers: &[(&str, &str)], query: Option<&str>, websocket: bool) -> Self {
         let field = |(name, value): &(&str, &str)| {
             let name = HeaderName::try_from(*name).unwrap();
-            (name, HeaderValue::try_from(*value).unwrap())
+            (name, HeaderValue::from_bytes(value.as_bytes()).unwrap())
         };
         Self {
             headers: headers.iter().map(field).collect(),
@@ -165,6 +165,8 @@ fn the_authorization_header_is_judged_as_the_route_asks() {
         (Some("Basic YTpi"), "scheme", "scheme"),
         (Some(good.trim_start_matches("Bearer ")), "scheme", "scheme"),
         (Some(two.as_str()), "scheme", "scheme"),
+        (Some("Bearer gärbage"), "scheme", "scheme"),
+        (Some("Bearer gar\tbage"), "token", "token"),
         (Some("Bearer garbage"), "token", "token"),
         (Some("Bearer dev-alice"), "token", "token"),
     ] {

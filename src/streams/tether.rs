@@ -20,7 +20,7 @@ pub const LASTING: Duration = Duration::from_secs(1);
 
 /// Who was let in, and to what: enough to judge it again.
 pub struct Admitted {
-    pub identity: Identity,
+    pub identity: Arc<Identity>,
     pub asked: Asked,
 }
 
@@ -166,7 +166,7 @@ impl Tether {
     }
 
     fn owner(&self) -> Owner {
-        let Identity { claims, tenure, .. } = &self.admitted.identity;
+        let Identity { claims, tenure, .. } = &*self.admitted.identity;
         match tenure.grounds {
             Grounds::Session(id) => Owner::Session(id),
             Grounds::Key { id, .. } => Owner::Session(id.as_session()),

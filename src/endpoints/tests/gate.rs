@@ -87,7 +87,7 @@ impl Gate {
             .tokens
             .verify(token, self.context.clock.now())
             .unwrap();
-        let caller = Caller::Identified(Identity {
+        let caller = Caller::from(Identity {
             tenure: Tenure::sample(&claims),
             claims: Arc::new(claims),
             credential: Credential::Bearer,

@@ -86,7 +86,7 @@ impl World {
 
     fn watch(&mut self, identity: Identity, term: Term) -> Told {
         let admitted = Arc::new(Admitted {
-            identity,
+            identity: Arc::new(identity),
             asked: Asked {
                 host: Host::parse(b"localhost").unwrap(),
                 path: CleanPath::from_path("/ws", None).unwrap(),
