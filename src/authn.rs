@@ -83,10 +83,9 @@ impl Authenticator {
 
     /// The same, which also knows API keys. Look-ups run on `control`.
     #[must_use]
-    pub fn with_api_keys(self, accounts: Accounts, control: Handle) -> Self {
-        let keys = ApiKeys::new(CacheSize::default(), accounts, control);
+    pub fn with_api_keys(self, size: CacheSize, accounts: Accounts, control: Handle) -> Self {
         Self {
-            keys: Some(keys),
+            keys: Some(ApiKeys::new(size, accounts, control)),
             ..self
         }
     }

@@ -27,8 +27,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::accounts::{Rules, Settings};
-use crate::authn::Tokens;
 use crate::authn::managed::ManagedSettings;
+use crate::authn::{CacheSize, Tokens};
 use crate::clock::Clock;
 use crate::endpoints::{LOGIN_PAGE, LoginHosts, Profile};
 use crate::inbound::Askers;
@@ -58,6 +58,8 @@ pub struct Config {
     pub tokens: Tokens,
     /// Keys that are to be had from the database.
     pub managed: Option<ManagedSettings>,
+    /// How much each worker remembers of the callers that it has seen.
+    pub remembered: CacheSize,
     pub redis: Option<RedisSettings>,
     pub limits: Vec<RuleSpec>,
     pub lockout: LockoutSettings,
@@ -108,9 +110,9 @@ impl Config {
             root.wrong_with_help("server", "an https listener needs a certificate", help);
         }
         let logs = log::Logs::read(root.table("log"));
-        let (mut tokens, managed) = match tokens::read(&mut root) {
-            Some(section) => (Some(section.tokens), section.managed),
-            None => (None, None),
+        let (mut tokens, managed, remembered) = match tokens::read(&mut root) {
+            Some(section) => (Some(section.tokens), section.managed, section.remembered),
+            None => (None, None, CacheSize::default()),
         };
         let longest_token = tokens.as_ref().map_or(Duration::ZERO, Tokens::longest_life);
         let accounts = accounts::read(&mut root, longest_token);
@@ -156,6 +158,7 @@ impl Config {
             login_hosts,
             tokens: tokens?,
             managed,
+            remembered,
             redis,
             limits,
             lockout,

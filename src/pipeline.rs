@@ -11,7 +11,7 @@ use http::{Request, Response, header};
 
 use self::account::Account;
 use crate::access::Recorder;
-use crate::authn::{Authenticated, Authenticator, CacheSize, Caller, Sessions};
+use crate::authn::{Authenticated, Authenticator, Caller, Sessions};
 use crate::authz::{Denied, Permit};
 use crate::body::Body;
 use crate::inbound::{Askers, ClientBody, Inbound, Malformed, PathError, Peer, RequestIds};
@@ -80,12 +80,12 @@ impl Gateway {
             judge: snapshot::judge(current.clone(), clock.clone()),
         };
         let (accounts, control) = (services.accounts.clone(), services.control.clone());
-        let size = CacheSize::default();
-        let sessions = Sessions::new(size, accounts, control, clock.clone());
+        let size = services.remembered;
+        let sessions = Sessions::new(size, accounts.clone(), control.clone(), clock.clone());
         Self {
             keeper: Keeper::start(watch),
             authenticator: Authenticator::new(size, revocations, clock)
-                .with_api_keys(services.accounts.clone(), services.control.clone())
+                .with_api_keys(size, accounts, control)
                 .with_sessions(sessions),
             services,
             current,

@@ -8,7 +8,7 @@ use http::Method;
 use tokio::runtime::Handle;
 
 use crate::accounts::Accounts;
-use crate::authn::{Caller, Credential, Tenure, Tokens};
+use crate::authn::{CacheSize, Caller, Credential, Tenure, Tokens};
 use crate::authz::Auth;
 use crate::clock::{Clock, Timestamp};
 use crate::endpoints::{self, EndpointContext, LoginHosts};
@@ -28,6 +28,8 @@ pub struct Services {
     pub limits: Arc<Limits>,
     pub lockout: Lockout,
     pub streams: Streams,
+    /// How much each worker remembers of the callers that it has seen.
+    pub remembered: CacheSize,
     /// Which certificate serves which host; `None` without an https listener.
     pub tls: Option<Tls>,
     /// The runtime for what waits: databases, Redis, the hasher, our own endpoints.

@@ -74,7 +74,7 @@ impl Stage {
         let control = runtime.handle();
         let sessions = Sessions::new(size, accounts.clone(), control.clone(), clock.clone());
         let authenticator = Authenticator::new(size, accounts.revocations().clone(), clock.clone())
-            .with_api_keys(accounts.clone(), control.clone())
+            .with_api_keys(size, accounts.clone(), control.clone())
             .with_sessions(sessions);
         let metrics = Metrics::new(&clock);
         let settings = AccessSettings {

@@ -15,6 +15,9 @@ use super::keys::Fingerprint;
 use super::minter::MinterId;
 use super::token::Claims;
 
+/// What a caller takes of the memory, about: its claims and what is made of them.
+const OF_A_CALLER: u64 = 2 * 1024;
+
 /// How much a worker remembers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CacheSize {
@@ -24,13 +27,19 @@ pub struct CacheSize {
     pub bytes: u64,
 }
 
-impl Default for CacheSize {
-    /// 16 MiB a worker: some ten thousand callers at once.
-    fn default() -> Self {
+impl CacheSize {
+    pub fn of_bytes(bytes: u64) -> Self {
         Self {
-            entries: 8 * 1024,
-            bytes: 16 * 1024 * 1024,
+            entries: usize::try_from(bytes / OF_A_CALLER).unwrap_or(usize::MAX),
+            bytes,
         }
+    }
+}
+
+impl Default for CacheSize {
+    /// 16 MiB a worker: some eight thousand callers at once.
+    fn default() -> Self {
+        Self::of_bytes(16 << 20)
     }
 }
 

@@ -10,9 +10,9 @@ use crate::authn::algorithm::Algorithm;
 use crate::authn::keys::{Key, KeyFile, KeyId, KeyRing, KeyUse, Material, Origin};
 use crate::authn::managed::ManagedSettings;
 use crate::authn::rules::{DEFAULT_LEEWAY, DEFAULT_STALENESS};
-use crate::authn::{DEFAULT_KEY_HEADER, Lifetimes, Minter, Tokens, minter};
+use crate::authn::{CacheSize, DEFAULT_KEY_HEADER, Lifetimes, Minter, Tokens, minter};
 use crate::config::Table;
-use crate::config::units::ConfiguredSecret;
+use crate::config::units::{ByteSize, ConfiguredSecret};
 use crate::inbound::cookie::CookieScope;
 use crate::secret::{self, Secret};
 
@@ -30,6 +30,8 @@ pub struct TokensSection {
     /// Without a key that signs when the keys are managed.
     pub tokens: Tokens,
     pub managed: Option<ManagedSettings>,
+    /// How much each worker remembers of the callers that it has seen.
+    pub remembered: CacheSize,
 }
 
 /// Reads `[tokens]` of the file's root. Outside development mode a key that signs is demanded.
@@ -40,6 +42,7 @@ pub fn read(root: &mut Table<'_>) -> Option<TokensSection> {
             return Some(TokensSection {
                 tokens: Tokens::new(ring),
                 managed: None,
+                remembered: CacheSize::default(),
             });
         }
         if !root.has("tokens") {
@@ -77,6 +80,7 @@ fn read_section(section: &mut Table<'_>) -> Option<TokensSection> {
     let max_staleness = section.or("max_staleness", DEFAULT_STALENESS);
     let lifetimes = read_lifetimes(section);
     let attributes = texts(section.list("attributes"));
+    let remembered = read_remembered(section);
     if count == 0 && section.development() && !is_managed {
         keys.push(development_key()?);
     } else if keys.len() < count {
@@ -108,7 +112,23 @@ fn read_section(section: &mut Table<'_>) -> Option<TokensSection> {
         managed: None,
         ring: ring?,
     };
-    Some(TokensSection { tokens, managed })
+    Some(TokensSection {
+        tokens,
+        managed,
+        remembered,
+    })
+}
+
+/// A size from 1 MiB to 16 GiB: less forgets whoever it has just seen, more is a slip of the pen.
+fn read_remembered(section: &mut Table<'_>) -> CacheSize {
+    section.count_at_start(&["remembered"]);
+    let Some(ByteSize(bytes)) = section.optional("remembered") else {
+        return CacheSize::default();
+    };
+    if !(1 << 20..=16 << 30).contains(&bytes) {
+        section.wrong("remembered", "write a size from 1MiB to 16GiB");
+    }
+    CacheSize::of_bytes(bytes)
 }
 
 fn ring(table: &Table<'_>, keys: Vec<Key>) -> Option<KeyRing> {

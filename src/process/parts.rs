@@ -65,6 +65,7 @@ impl Parts {
             limits: Arc::new(Limits::new(clock.clone(), redis.clone())),
             lockout: Lockout::new(config.lockout, clock.clone(), redis.clone()),
             streams: Streams::new(config.server.streams_per_session),
+            remembered: config.remembered,
             accounts,
             tls,
             control,

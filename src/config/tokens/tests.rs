@@ -67,6 +67,19 @@ fn a_single_key_signs() {
 }
 
 #[test]
+fn what_a_worker_remembers_has_a_size_within_bounds() {
+    let key = one_key(&format!("algorithm = \"HS256\"\n{STRONG}"));
+    let with = |size| key.replacen("[tokens]", &format!("[tokens]\nremembered = {size}"), 1);
+    assert_eq!(whole(&key).unwrap().remembered, CacheSize::default());
+    let larger = whole(&with("\"64MiB\"")).unwrap().remembered;
+    assert_eq!(larger, CacheSize::of_bytes(64 << 20));
+    for wrong in ["\"1KiB\"", "0", "\"17GiB\"", "\"many\""] {
+        let shown = whole(&with(wrong)).unwrap_err();
+        assert!(shown.contains("tokens.remembered"), "{wrong}: {shown}");
+    }
+}
+
+#[test]
 fn a_full_section_is_read() {
     let tokens = section(
         r#"
