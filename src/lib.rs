@@ -32,3 +32,8 @@ pub mod tcp;
 pub mod telemetry;
 pub mod upstream;
 pub mod values;
+
+/// Those of the suite.
+#[cfg(test)]
+#[path = "../tests/suite/harness/ports.rs"]
+mod test_ports;

@@ -1,6 +1,5 @@
 //! A real redis-server on a free port, for tests: started in a folder of its own, stopped by its id.
 
-use std::net::TcpListener;
 use std::num::NonZeroU32;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -10,6 +9,7 @@ use tokio::runtime::Handle;
 
 use super::{Health, Redis, RedisSettings};
 use crate::clock::{Clock, Timestamp};
+use crate::test_ports;
 
 /// A running server; stopped when dropped.
 pub(crate) struct TestRedis {
@@ -21,10 +21,7 @@ pub(crate) struct TestRedis {
 impl TestRedis {
     pub(crate) async fn start() -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        // The port is free when the listener is dropped; a clash shows as a server that never answers.
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let port = listener.local_addr().expect("a local address").port();
-        drop(listener);
+        let port = test_ports::free();
         let server = Self {
             process: launch(&folder, port),
             port,
@@ -95,7 +92,7 @@ impl Drop for TestRedis {
 }
 
 /// Far longer than a recovery takes on a loaded machine: a test that fails must end.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) async fn becomes_shared(redis: &Redis) {
     let shared = redis.health_becomes(|health| *health == Health::Shared);
@@ -109,7 +106,7 @@ pub(crate) async fn becomes_away(redis: &Redis) {
     waited.unwrap_or_else(|_| panic!("redis is {:?}", redis.health()));
 }
 
-/// Settings for a server on this port, with time-outs that a loaded machine keeps.
+/// Settings for a server on this port, with time-outs that any machine keeps.
 pub(crate) fn settings(port: u16) -> RedisSettings {
     RedisSettings {
         url: format!("redis://127.0.0.1:{port}"),
@@ -117,8 +114,8 @@ pub(crate) fn settings(port: u16) -> RedisSettings {
         password: None,
         prefix: String::from("test"),
         nodes: NonZeroU32::MIN,
-        response_timeout: Duration::from_secs(2),
-        connect_timeout: Duration::from_secs(2),
+        response_timeout: Duration::from_secs(20),
+        connect_timeout: Duration::from_secs(20),
     }
 }
 

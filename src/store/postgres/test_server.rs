@@ -2,7 +2,7 @@
 //! privileges on a free port, and gone with its owner.
 
 use std::io::{BufRead, BufReader};
-use std::net::TcpListener;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::ops::Range;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -12,13 +12,14 @@ use std::sync::{Arc, Mutex, Weak, mpsc};
 use std::time::Duration;
 
 use tempfile::TempDir;
+use tokio::net::TcpSocket;
 
 /// The password of the role `portcullis`.
 pub const PASSWORD: &str = "only for this test";
 /// Who runs the server when we are root, which it refuses to be run by. The package makes it.
 const UNPRIVILEGED: &str = "postgres";
 /// Longer than a loaded machine needs to make or start a server.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(180);
 
 /// A running server. Local connections over its socket need no password, others do.
 pub struct TestServer {
@@ -288,8 +289,17 @@ fn free_port() -> u16 {
             PORTS.start + (start + next + step) % (PORTS.end - PORTS.start)
         })
         .filter_map(|port| u16::try_from(port).ok())
-        .find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok())
+        .find(|port| can_be_had(*port))
         .expect("a free port")
+}
+
+/// Whether nothing listens there: without a listener, of which a program that is being started would
+/// have a copy for a moment.
+fn can_be_had(port: u16) -> bool {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_reuseaddr(true).unwrap();
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    socket.bind(address).is_ok()
 }
 
 /// Makes a folder or file the unprivileged user's.

@@ -1,7 +1,9 @@
 //! Free ports, each handed out once in this process and outside the kernel's ephemeral range.
 
-use std::net::TcpListener;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicU16, Ordering};
+
+use tokio::net::TcpSocket;
 
 const FIRST: u16 = 10_000;
 const COUNT: u16 = 20_000;
@@ -15,9 +17,18 @@ pub fn free() -> u16 {
         let offset = NEXT.fetch_add(1, Ordering::Relaxed);
         let port = FIRST
             + u16::try_from((u32::from(start) + u32::from(offset)) % u32::from(COUNT)).unwrap();
-        if TcpListener::bind(("0.0.0.0", port)).is_ok() {
+        if can_be_had(port) {
             return port;
         }
     }
     panic!("no free port between {FIRST} and {}", FIRST + COUNT);
+}
+
+/// Whether nothing listens there. A listener would answer that too, but a program that another test
+/// starts at this moment has a copy of it until it is executed, and the port would be in use so long.
+fn can_be_had(port: u16) -> bool {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_reuseaddr(true).unwrap();
+    let everywhere = SocketAddr::from((Ipv4Addr::UNSPECIFIED, port));
+    socket.bind(everywhere).is_ok()
 }
