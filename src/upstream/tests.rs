@@ -24,7 +24,7 @@ use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::mpsc;
 
 use super::{Mapping, Pools, Request, RequestBody, ServerAddress, Settings, TrailerRule, Upstream};
@@ -162,10 +162,19 @@ impl http_body::Body for Fed {
     }
 }
 
-/// An address at which nobody listens.
-async fn nobody() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    format!("http://{}", listener.local_addr().unwrap())
+/// A socket that has an address and does not listen there.
+fn silent() -> (TcpSocket, String) {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let url = format!("http://{}", socket.local_addr().unwrap());
+    (socket, url)
+}
+
+/// An address at which nobody listens, and which no other test is given.
+fn nobody() -> String {
+    let (socket, url) = silent();
+    std::mem::forget(socket);
+    url
 }
 
 fn whole(text: impl Into<Bytes>) -> Answer {

@@ -63,7 +63,7 @@ async fn an_answer_that_falls_silent_is_broken_off() {
     })
     .await;
     let mut settings = settings(&[backend.url()]);
-    settings.idle = Duration::from_millis(50);
+    settings.idle = Duration::from_millis(500);
     let bench = Bench::new(settings);
     events.send(data("data: 0\n\n")).unwrap();
     let mut body = bench.send(get("/")).await.unwrap().into_body();
@@ -254,6 +254,10 @@ async fn a_client_that_leaves_stops_the_upstream() {
 async fn an_upload_waits_for_its_reader() {
     const CHUNK: usize = 64 * 1024;
     const TOTAL: usize = 128 << 20;
+    /// Who can write nothing for so long has nobody who reads.
+    const STUCK: Duration = Duration::from_millis(500);
+    /// Far longer than a reader takes on a loaded machine.
+    const PATIENCE: Duration = Duration::from_secs(60);
     for (speaks, scheme) in [(Speaks::Http1, "http"), (Speaks::Http2, "h2c")] {
         let gate = Arc::new(tokio::sync::Notify::new());
         let opened = gate.clone();
@@ -280,7 +284,7 @@ async fn an_upload_waits_for_its_reader() {
         let mut waited = false;
         while written < TOTAL {
             let end = CHUNK.min(TOTAL - written);
-            let patience = Duration::from_millis(500);
+            let patience = if waited { PATIENCE } else { STUCK };
             match tokio::time::timeout(patience, stream.write(&chunk[..end])).await {
                 Ok(count) => written += count.unwrap(),
                 Err(_) => {
