@@ -131,6 +131,8 @@ impl Running {
             accepting,
             drain,
         } = self;
+        // Before the ports close: who is refused a connection finds the others on their way out.
+        drain.begin();
         accepting.stop().await;
         drain.run(workers).await
     }

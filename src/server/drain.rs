@@ -50,10 +50,14 @@ impl DrainControl {
         self.stage.subscribe()
     }
 
-    /// Drains `workers` within the settings' bound and ends them.
+    /// Has the workers send away whom they answer from now on.
+    pub(super) fn begin(&self) {
+        self.stage.send_replace(Stage::Draining);
+    }
+
+    /// Drains `workers`, which have begun to, within the settings' bound and ends them.
     pub(super) async fn run(self, workers: Workers) -> Drained {
         let bounds = &workers.shared.bounds;
-        self.stage.send_replace(Stage::Draining);
         let politely = async {
             if timeout(bounds.drain_grace, workers.emptied())
                 .await

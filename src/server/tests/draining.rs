@@ -10,6 +10,16 @@ fn hasty() -> Bounds {
     }
 }
 
+/// Drains, and returns as soon as every worker knows of it.
+async fn begin_to_drain(server: TestServer) -> tokio::task::JoinHandle<Drained> {
+    let (address, pulse) = (server.addresses[0], server.running.pulse());
+    let draining = tokio::spawn(server.running.drain());
+    // The listener is closed after the workers were told, and they answer one thing after the other.
+    within(async { while TcpStream::connect(address).await.is_ok() {} }).await;
+    assert!(pulse.beats(PATIENCE).await);
+    draining
+}
+
 #[tokio::test]
 async fn idle_connections_are_closed_and_nothing_is_cut() {
     let server = TestServer::start(hasty());
@@ -32,10 +42,8 @@ async fn requests_under_way_are_answered_and_their_connections_closed() {
         (one.unwrap(), two.unwrap())
     });
     server.begun(2).await;
-    let (address, gate) = (server.addresses[0], server.gate.clone());
-    let draining = tokio::spawn(server.running.drain());
-    // The listener is closed as the drain begins.
-    within(async { while TcpStream::connect(address).await.is_ok() {} }).await;
+    let gate = server.gate.clone();
+    let draining = begin_to_drain(server).await;
     gate.open.send_replace(true);
     let (one, two) = within(held).await.unwrap();
     assert_eq!(one.headers()["connection"], "close");
@@ -59,9 +67,7 @@ async fn a_request_that_comes_in_the_grace_is_answered() {
         .collect()
         .await
         .unwrap();
-    let address = server.addresses[0];
-    let draining = tokio::spawn(server.running.drain());
-    within(async { while TcpStream::connect(address).await.is_ok() {} }).await;
+    let draining = begin_to_drain(server).await;
     one.ready().await.unwrap();
     let late = one.send_request(get("/hello")).await.unwrap();
     assert_eq!(late.headers()["connection"], "close");
