@@ -36,7 +36,7 @@ use crate::clock::Clock;
 use crate::inbound::{ClientBody, ClientBodyError, Peer};
 
 /// Long enough for anything that is to happen; a test that waits this long has failed.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What the test and the handler of every worker share.
 #[derive(Clone)]

@@ -2,7 +2,9 @@
 
 use super::*;
 
-const SHORT: Duration = Duration::from_millis(150);
+/// What a deadline is for a test that waits for it; and still longer than a client on a busy machine
+/// takes from its handshake to its request.
+const SHORT: Duration = Duration::from_secs(1);
 
 #[tokio::test]
 async fn a_handshake_that_does_not_end_is_cut_off() {
@@ -249,7 +251,13 @@ async fn a_tunnel_is_not_idle_and_keeps_its_place() {
     assert_eq!(&word, b"hello");
     send.send_data(Bytes::from_static(b"again"), false).unwrap();
     assert_eq!(within(receive.data()).await.unwrap().unwrap(), "again");
-    assert_eq!(server.running.workers.open(), 2);
+    // Those that were idle have gone.
+    within(async {
+        while server.running.workers.open() != 2 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
     drop(one);
     drop((client, send, receive));
     server.emptied().await;
