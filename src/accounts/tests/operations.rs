@@ -94,7 +94,7 @@ async fn what_another_process_revokes_is_noticed() {
             tokio::task::yield_now().await;
         }
     };
-    let bound = Duration::from_secs(2);
+    let bound = Duration::from_secs(60);
     assert!(tokio::time::timeout(bound, noticed).await.is_ok());
     following.abort();
 }
