@@ -22,7 +22,7 @@ async fn behind_chaos() -> (Upstream, Redis, Chaos, Gateway) {
     let config = Config::new()
         .upstream("app", &upstream)
         .toml(&format!(
-            "[redis]\nurl = \"redis://127.0.0.1:{}\"\nresponse_timeout = \"400ms\"",
+            "[redis]\nurl = \"redis://127.0.0.1:{}\"\nresponse_timeout = \"2s\"\nconnect_timeout = \"20s\"",
             chaos.port()
         ))
         .toml(FEW)
@@ -101,8 +101,9 @@ async fn while_redis_is_away_everybody_stays_logged_in_and_guesses_stay_few() {
                 usize::from(client.post("/auth/v1/login").json(body).send().await.status == 401);
         }
         assert!(guesses <= 3, "{weather:?}: {guesses} guesses");
+        // Each waiting two seconds for Redis, they would take nearly a minute.
         assert!(
-            began.elapsed() < Duration::from_secs(15),
+            began.elapsed() < Duration::from_secs(40),
             "{weather:?}: {:?}",
             began.elapsed()
         );
@@ -167,7 +168,8 @@ async fn a_redis_that_is_frozen_costs_no_request_its_time() {
     }
     let spent = began.elapsed();
     redis.thaw();
-    assert!(spent < Duration::from_secs(5), "{spent:?} for 50 requests");
+    // Each waiting two seconds for Redis, they would take a hundred.
+    assert!(spent < Duration::from_secs(40), "{spent:?} for 50 requests");
     becomes_degraded(&gateway, false).await;
 }
 
@@ -209,5 +211,5 @@ async fn a_gateway_starts_degraded_when_redis_is_not_there_yet() {
         .send()
         .await
         .expect(200);
-    assert_eq!(readiness(&gateway).await, (200, true));
+    becomes_degraded(&gateway, true).await;
 }
