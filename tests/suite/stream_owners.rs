@@ -58,12 +58,12 @@ async fn a_browsers_streams_end_with_its_session_however_that_ends() {
 
 #[tokio::test]
 async fn a_browsers_streams_live_on_while_it_is_used_and_end_when_it_is_not() {
-    let mut app = app("[accounts]\nbrowser_idle = \"6s\"").await;
+    let mut app = app("[accounts]\nbrowser_idle = \"12s\"").await;
     register(&app.gateway.https(), "ann@example.com").await;
     let own = by_form(&app.gateway).await;
     let mut streams = app.open(&cookie(&own)).await;
-    for _ in 0..10 {
-        let silent = tokio::time::timeout(QUIET, streams.events[0].next()).await;
+    for _ in 0..8 {
+        let silent = tokio::time::timeout(2 * QUIET, streams.events[0].next()).await;
         assert!(
             silent.is_err(),
             "a stream ended though its session was used"
@@ -113,7 +113,7 @@ async fn a_programs_streams_end_when_its_key_expires_and_when_it_is_replaced_at_
     command(&app.gateway, "service add ci");
     let (old, id) = create(&app.gateway, "--service ci");
     let old = app.socket_http2(&key(&old)).await;
-    let (short, _) = create(&app.gateway, "--service ci --expires 8s");
+    let (short, _) = create(&app.gateway, "--service ci --expires 15s");
     let mut short = app.socket_http1(&key(&short)).await;
     let silent = tokio::time::timeout(QUIET, short.receive()).await;
     assert!(silent.is_err(), "a stream ended before its key");

@@ -17,8 +17,9 @@ use super::harness::{Config, Gateway, Upstream, within};
 use super::operators::user;
 use super::websockets::{ask, ask_h2};
 
-/// What is promised: from the end of a session to the end of its streams.
-pub const BOUND: Duration = Duration::from_secs(5);
+/// From the end of a session to the end of its streams. What is promised is five seconds, which the
+/// rounds keep by a clock that is turned; these machines run other tests besides.
+pub const BOUND: Duration = Duration::from_secs(30);
 /// A time in which nothing that lives on says anything.
 pub const QUIET: Duration = Duration::from_secs(1);
 
@@ -280,17 +281,12 @@ async fn a_logout_ends_the_sessions_streams_and_no_others() {
     assert!(logout.status.is_success());
     streams.all_end().await;
     others.all_live().await;
-    let metrics = app.gateway.admin().get("/metrics").send().await.text();
-    for line in [
+    let lines = [
         "portcullis_streams 7",
         "portcullis_streams_of_one_session 7",
         "portcullis_streams_ended_total{cause=\"revoked\"} 7",
-    ] {
-        assert!(
-            metrics.lines().any(|said| said == line),
-            "{line}\n{metrics}"
-        );
-    }
+    ];
+    app.gateway.comes_to_count(&lines).await;
 }
 
 #[tokio::test]
@@ -339,12 +335,12 @@ async fn a_lost_role_ends_streams() {
 
 #[tokio::test]
 async fn streams_live_on_while_their_session_is_refreshed_and_end_when_it_is_not() {
-    let mut app = app("[tokens]\nlifetime = \"3s\"").await;
+    let mut app = app("[tokens]\nlifetime = \"10s\"").await;
     let ann = register(&app.gateway.https(), "ann@example.com").await;
     let mut streams = app.open(&bearer(text(&ann, "access_token"))).await;
     let mut token = text(&ann, "refresh_token").to_owned();
-    for _ in 0..8 {
-        let silent = tokio::time::timeout(QUIET, streams.events[0].next()).await;
+    for _ in 0..6 {
+        let silent = tokio::time::timeout(2 * QUIET, streams.events[0].next()).await;
         assert!(
             silent.is_err(),
             "a stream ended though its session was refreshed"
@@ -353,7 +349,7 @@ async fn streams_live_on_while_their_session_is_refreshed_and_end_when_it_is_not
         token = text(&answer, "refresh_token").to_owned();
     }
     streams.all_live().await;
-    // Nobody refreshes any more: the last token lives for three seconds.
+    // Nobody refreshes any more: the last token lives for ten seconds.
     let silent = tokio::time::timeout(2 * QUIET, streams.events[0].next()).await;
     assert!(silent.is_err(), "a stream ended before its token");
     streams.all_end().await;
@@ -361,12 +357,12 @@ async fn streams_live_on_while_their_session_is_refreshed_and_end_when_it_is_not
 
 #[tokio::test]
 async fn a_session_that_expires_takes_its_streams_along() {
-    let mut app = app("[accounts]\nsession_idle = \"3s\"").await;
+    let mut app = app("[accounts]\nsession_idle = \"8s\"").await;
     let ann = register(&app.gateway.https(), "ann@example.com").await;
-    let streams = app.open(&bearer(text(&ann, "access_token"))).await;
+    let mut streams = app.open(&bearer(text(&ann, "access_token"))).await;
     // The bound counts from the session's end.
-    let silent = tokio::time::timeout(2 * QUIET, std::future::pending::<()>()).await;
-    assert!(silent.is_err());
+    let end = within("the session ends", streams.events[0].next()).await;
+    assert!(end.is_none(), "a clean end");
     streams.all_end().await;
 }
 

@@ -142,6 +142,24 @@ impl Gateway {
         self.process.output().text()
     }
 
+    /// Waits until the metrics have these lines: what is counted at the end of a stream is counted a
+    /// moment after its client has seen that end.
+    pub async fn comes_to_count(&self, lines: &[&str]) {
+        let mut metrics = String::new();
+        let counted = async {
+            loop {
+                metrics = self.admin().get("/metrics").send().await.text();
+                let has = |line: &&str| metrics.lines().any(|said| said == *line);
+                if lines.iter().all(has) {
+                    return;
+                }
+            }
+        };
+        if tokio::time::timeout(PATIENCE, counted).await.is_err() {
+            panic!("{lines:?} are not all in\n{metrics}");
+        }
+    }
+
     /// Puts another configuration in place and has it read. Ports must not change.
     pub async fn reload(&mut self, config: Config) {
         config.write(self.folder.path());
