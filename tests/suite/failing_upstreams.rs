@@ -191,29 +191,18 @@ async fn a_request_that_was_begun_is_not_sent_twice_unless_it_is_idempotent() {
 
 #[tokio::test]
 async fn an_upstream_that_comes_back_is_used_again() {
-    let upstream = Upstream::answering(|_| response(200, "before")).await;
+    // A port that nobody else is given while the upstream is away.
+    let port = ports::free();
+    let upstream = Upstream::answering_on(port).await;
     let config = Config::new().toml(&format!(
         "[[upstream]]\nname = \"app\"\nservers = [{:?}]\nbackoff = \"100ms\"",
         upstream.url()
     ));
     let gateway = shapes(config).start().await;
     assert_eq!(refusal(&gateway, "/native/a").await, 200);
-    let port = upstream.stop().await;
+    upstream.stop().await;
     assert!(matches!(refusal(&gateway, "/native/a").await, 502 | 503));
-    let listener = tokio::net::TcpListener::bind(("127.0.0.1", port))
-        .await
-        .unwrap();
-    tokio::spawn(async move {
-        while let Ok((stream, _)) = listener.accept().await {
-            let mut raw = Raw::new(stream);
-            tokio::spawn(async move {
-                while raw.read_head().await.is_some() {
-                    raw.write("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nback")
-                        .await;
-                }
-            });
-        }
-    });
+    let _upstream = Upstream::answering_on(port).await;
     within("the upstream is tried again", async {
         while refusal(&gateway, "/native/a").await != 200 {
             tokio::task::yield_now().await;

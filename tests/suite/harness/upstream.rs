@@ -115,6 +115,13 @@ impl Upstream {
         Self::start(Speech::Http1, kept, handler).await
     }
 
+    /// Answers everything on this port, which must be free.
+    pub async fn answering_on(port: u16) -> Self {
+        let listener = TcpListener::bind(("127.0.0.1", port)).await.unwrap();
+        let handler: Handler = Arc::new(|_| Box::pin(async { response(200, "here") }));
+        Self::start_on((listener, port), Speech::Http1, Record::default(), handler)
+    }
+
     /// Every request waits until the test answers it.
     pub async fn by_hand() -> (Self, Exchanges) {
         Self::handing_over(Speech::Http1).await
@@ -217,7 +224,15 @@ impl Upstream {
     }
 
     async fn start(speech: Speech, record: Record, handler: Handler) -> Self {
-        let (listener, port) = listen().await;
+        Self::start_on(listen().await, speech, record, handler)
+    }
+
+    fn start_on(
+        (listener, port): (TcpListener, u16),
+        speech: Speech,
+        record: Record,
+        handler: Handler,
+    ) -> Self {
         let scheme = match speech {
             Speech::Http1 => "http",
             Speech::Http2 => "h2c",
@@ -270,10 +285,9 @@ impl Upstream {
     }
 
     /// Ends it, as a backend that is stopped.
-    pub async fn stop(mut self) -> u16 {
+    pub async fn stop(mut self) {
         self.task.abort();
         let _ = (&mut self.task).await;
-        self.port
     }
 }
 
