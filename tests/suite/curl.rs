@@ -26,7 +26,7 @@ async fn curl(gateway: &Gateway, arguments: &[&str]) -> (u16, Value) {
     command
         .arg("--cacert")
         .arg(ca)
-        .args(["-s", "-S", "-w", "\n%{http_code}", "--max-time", "30"])
+        .args(["-s", "-S", "-w", "\n%{http_code}", "--max-time", "120"])
         .args(arguments);
     let output = tokio::task::spawn_blocking(move || command.output().unwrap())
         .await

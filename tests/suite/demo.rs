@@ -41,9 +41,9 @@ async fn the_printed_lines_work_when_they_are_pasted() {
     let script = commands
         .iter()
         .fold(String::from("set -e -o pipefail\n"), |script, line| {
-            script + line + " -s -S -w '\\n%{http_code}\\n' --max-time 30 2>&1\n"
+            script + line + " -s -S -w '\\n%{http_code}\\n' --max-time 120 2>&1\n"
         });
-    let script = script.replace(") -s -S -w '\\n%{http_code}\\n' --max-time 30 2>&1", ")");
+    let script = script.replace(") -s -S -w '\\n%{http_code}\\n' --max-time 120 2>&1", ")");
     let output = tokio::task::spawn_blocking(move || {
         Command::new("bash").args(["-c", &script]).output().unwrap()
     });

@@ -1,9 +1,8 @@
 //! Requests whose end two parsers would see in two places: refused, and the connection closed.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
-use super::harness::{Config, Gateway, Upstream};
+use super::harness::{Config, Gateway, PATIENCE, Upstream};
 
 async fn app() -> (Upstream, Gateway) {
     let upstream = Upstream::echo().await;
@@ -45,7 +44,7 @@ async fn a_request_whose_framing_is_in_doubt_is_refused_and_its_connection_close
             .await;
         let answer = raw.try_answer().await.map_or(400, |answer| answer.status);
         // Whatever else the input asked for is not answered.
-        let closed = raw.closes_within(Duration::from_secs(5)).await;
+        let closed = raw.closes_within(PATIENCE).await;
         if !closed {
             wrong.push(format!("{name}: {answer}, and the connection stays open"));
             continue;

@@ -29,7 +29,7 @@ pub use gateway::Gateway;
 pub use upstream::Upstream;
 
 /// The bound of every wait: far above what a loaded machine needs, so that only a hang meets it.
-pub const PATIENCE: std::time::Duration = std::time::Duration::from_secs(40);
+pub const PATIENCE: std::time::Duration = std::time::Duration::from_secs(120);
 
 /// Waits for `work`, and fails the test with `what` when it hangs.
 pub async fn within<T>(what: &str, work: impl Future<Output = T>) -> T {

@@ -160,7 +160,7 @@ impl Config {
     /// Counters in this Redis, waited for longer than any test machine makes it take: counts are exact.
     pub fn redis(self, redis: &Redis) -> Self {
         self.toml(&format!(
-            "[redis]\nurl = {:?}\nresponse_timeout = \"20s\"",
+            "[redis]\nurl = {:?}\nresponse_timeout = \"20s\"\nconnect_timeout = \"20s\"",
             redis.url()
         ))
     }
