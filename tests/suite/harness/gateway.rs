@@ -1,7 +1,9 @@
 //! The gateway as a process: started, told when it is ready, signalled, killed.
 
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::process::{Command, ExitStatus, Output};
+use std::time::Duration;
 
 use tempfile::TempDir;
 use tokio::net::UnixDatagram;
@@ -103,13 +105,23 @@ impl Gateway {
                 }
             }
         };
-        tokio::select! {
-            text = tokio::time::timeout(PATIENCE, wait) => {
-                text.unwrap_or_else(|_| panic!("the gateway never said {part}:\n{}", self.log()))
+        let mut wait = pin!(tokio::time::timeout(PATIENCE, wait));
+        let status = tokio::select! {
+            text = &mut wait => {
+                let never = |_| panic!("the gateway never said {part}:\n{}", self.log());
+                return text.unwrap_or_else(never);
             }
-            status = self.process.exited() => {
-                panic!("the gateway ended ({status}) before it said {part}:\n{}\n{}", self.log(), self.config)
-            }
+            status = self.process.exited() => status,
+        };
+        // What it said before it ended is in the socket, where it may not have been looked for yet.
+        let said = tokio::time::timeout(Duration::from_secs(1), wait).await;
+        match said {
+            Ok(Ok(text)) => text,
+            Ok(Err(_)) | Err(_) => panic!(
+                "the gateway ended ({status}) before it said {part}:\n{}\n{}",
+                self.log(),
+                self.config
+            ),
         }
     }
 
