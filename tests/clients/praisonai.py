@@ -1,10 +1,14 @@
 """Runs the published PraisonAI client through its account methods against a gateway: URL as argument."""
 
 import asyncio
+import functools
 import sys
 
 import httpx
 from praisonai_platform.client import PlatformClient
+
+# The library waits as long as httpx does unless told, five seconds: a busy machine may take longer.
+httpx.AsyncClient = functools.partial(httpx.AsyncClient, timeout=120)
 
 
 async def refused(call, status):
