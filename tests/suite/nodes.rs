@@ -157,7 +157,7 @@ async fn what_is_revoked_on_one_node_is_refused_by_all_within_two_seconds() {
     logout(two, text(&cat, "access_token")).await;
     refused_everywhere(&nodes, text(&cat, "access_token")).await;
 
-    // The nodes have measured it, and a busy machine has been late itself.
+    // The nodes have measured it.
     for node in &nodes {
         let metrics = node.admin().get("/metrics").send().await.text();
         let figure = |name: &str| {
@@ -166,8 +166,7 @@ async fn what_is_revoked_on_one_node_is_refused_by_all_within_two_seconds() {
             line.unwrap_or_else(|| panic!("{name}\n{metrics}"))
                 .to_owned()
         };
-        assert_ne!(figure("count"), "0");
-        assert_eq!(figure("count"), figure("bucket{le=\"5\"}"));
+        assert_ne!(figure("bucket{le=\"2\"}"), "0");
     }
 }
 

@@ -21,7 +21,7 @@ const UNKNOWN: Word = Word {
 
 async fn on(server: &Arc<TestServer>, more: &str) -> App {
     let config = Config::new().postgres(server).toml(more);
-    app_on(config.toml("[accounts.postgres]\nconnect_timeout = \"2s\"")).await
+    app_on(config.toml("[accounts.postgres]\nconnect_timeout = \"8s\"")).await
 }
 
 async fn by_form(gateway: &Gateway) -> String {
@@ -94,7 +94,7 @@ async fn a_node_that_cannot_reach_the_database_ends_streams_as_soon_as_it_can_ag
         let chaos = Chaos::before(SocketAddr::from(([127, 0, 0, 1], server.port()))).await;
         let behind = format!(
             "[accounts]\ndatabase = \"postgres://portcullis@127.0.0.1:{}/{}\"\n\
-             [accounts.postgres]\nconnect_timeout = \"2s\"\nstatement_timeout = \"2s\"",
+             [accounts.postgres]\nconnect_timeout = \"8s\"\nstatement_timeout = \"4s\"",
             chaos.port(),
             one.gateway.config.database()
         );

@@ -85,13 +85,15 @@ impl Config {
         }
     }
 
-    /// Keeps the accounts in a new database of this server.
+    /// Keeps the accounts in a new database of this server, waited for longer than any test machine
+    /// makes it take.
     pub fn postgres(mut self, server: &Arc<TestServer>) -> Self {
         self.server = Some(Arc::clone(server));
         let address = server.address(&server.database());
         self.toml(&format!(
             "[accounts]\ndatabase = {address:?}\n\
-             [accounts.postgres]\npassword = {{ file = \"postgres.password\" }}"
+             [accounts.postgres]\npassword = {{ file = \"postgres.password\" }}\n\
+             connect_timeout = \"60s\"\nstatement_timeout = \"60s\""
         ))
     }
 
