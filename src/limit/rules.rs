@@ -100,9 +100,11 @@ impl Limits {
 
     fn limiter(&self, spec: &RuleSpec) -> Limiter {
         match (&self.redis, spec.scope) {
-            (None, _) | (Some(_), Scope::Node) => {
-                Limiter::Local(LocalLimiter::new(spec.allowance, spec.keys))
-            }
+            (None, _) | (Some(_), Scope::Node) => Limiter::Local(LocalLimiter::new(
+                spec.allowance,
+                spec.keys,
+                self.clock.clone(),
+            )),
             (Some(redis), Scope::Shared | Scope::Strict) => {
                 let (redis, clock) = (redis.clone(), self.clock.clone());
                 Limiter::Shared(Arc::new(SharedLimiter::new(spec, redis, clock)))
@@ -115,10 +117,11 @@ impl Rule {
     /// Charges one and says what remains. Waits only for what Redis is asked.
     pub(super) async fn charge(&self, asking: &mut Asking<'_>) -> Result<u32, Limited> {
         let on = self.spec.keyed_on;
-        let (key, now) = (asking.key(on), asking.now());
+        let key = asking.key(on);
         let verdict = match &*self.limiter {
-            Limiter::Local(local) => Ok(local.decide(key, Effect::Charge, now)),
-            Limiter::Shared(shared) => match shared.charge(key, now, || asking.digest(on)) {
+            Limiter::Local(local) => Ok(local.decide(key, Effect::Charge)),
+            Limiter::Shared(shared) => match shared.charge(key, asking.now(), || asking.digest(on))
+            {
                 Charge::Decided(verdict) => verdict,
                 Charge::Asked(asked) => {
                     let verdict = asked.verdict().await;
@@ -139,10 +142,10 @@ impl Rule {
 
     /// Refuses when a charge would be refused; charges nothing.
     pub(super) fn quote(&self, asking: &mut Asking<'_>) -> Result<(), Limited> {
-        let (key, now) = (asking.key(self.spec.keyed_on), asking.now());
+        let key = asking.key(self.spec.keyed_on);
         let verdict = match &*self.limiter {
-            Limiter::Local(local) => local.decide(key, Effect::Quote, now),
-            Limiter::Shared(shared) => shared.quote(key, now),
+            Limiter::Local(local) => local.decide(key, Effect::Quote),
+            Limiter::Shared(shared) => shared.quote(key, asking.now()),
         };
         match verdict {
             Verdict::Admitted { .. } => Ok(()),

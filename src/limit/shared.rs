@@ -49,7 +49,7 @@ impl SharedLimiter {
             Scope::Strict => None,
             Scope::Shared | Scope::Node => {
                 let share = allowance.share(redis.nodes());
-                Some(LocalLimiter::new(share, spec.keys))
+                Some(LocalLimiter::new(share, spec.keys, clock.clone()))
             }
         };
         Self {
@@ -97,7 +97,7 @@ impl SharedLimiter {
                 }
                 Ok(Verdict::Admitted { remaining })
             }
-            Found::Nothing(_) if !self.redis.answers() => self.charge_share(key, now),
+            Found::Nothing(_) if !self.redis.answers() => self.charge_share(key),
             Found::Nothing(wish) => {
                 return Charge::Asked(Asked {
                     answer: self.ask(key, name(), wish),
@@ -116,16 +116,16 @@ impl SharedLimiter {
             return refused(until, nanos(now));
         }
         match &self.shadow {
-            Some(shadow) if !self.redis.answers() => shadow.decide(key, Effect::Quote, now),
+            Some(shadow) if !self.redis.answers() => shadow.decide(key, Effect::Quote),
             Some(_) | None => Verdict::Admitted {
                 remaining: self.terms.bucket.burst,
             },
         }
     }
 
-    fn charge_share(&self, key: Key, now: Duration) -> Result<Verdict, Away> {
+    fn charge_share(&self, key: Key) -> Result<Verdict, Away> {
         let shadow = self.shadow.as_ref().ok_or(Away)?;
-        Ok(shadow.decide(key, Effect::Charge, now))
+        Ok(shadow.decide(key, Effect::Charge))
     }
 
     /// Asks Redis, on the control runtime: a client that hangs up meanwhile takes nothing with it of
@@ -167,10 +167,7 @@ impl SharedLimiter {
 impl Asked<'_> {
     pub(super) async fn verdict(self) -> Result<Verdict, Away> {
         let answer = self.answer.await.unwrap_or(Err(Away));
-        answer.or_else(|Away| {
-            let now = self.limiter.clock.steady();
-            self.limiter.charge_share(self.key, now)
-        })
+        answer.or_else(|Away| self.limiter.charge_share(self.key))
     }
 }
 

@@ -57,14 +57,6 @@ impl Bucket {
         }
     }
 
-    /// How many can still be taken at `now` from a bucket that is full at `full`.
-    pub(crate) fn left(self, full: FullAt, now: Duration) -> u32 {
-        let interval = nanos(self.interval).max(1);
-        let taken = full.0.saturating_sub(nanos(now)).div_ceil(interval);
-        self.burst
-            .saturating_sub(u32::try_from(taken).unwrap_or(u32::MAX))
-    }
-
     /// Gives one back; `None` is a full bucket.
     pub(crate) fn give_back(self, held: FullAt, now: Duration) -> Option<FullAt> {
         let full = held.0.saturating_sub(nanos(self.interval));
