@@ -3,10 +3,11 @@
 use std::process::Command;
 use std::sync::Mutex;
 
+use redis::AsyncConnectionConfig;
 use tempfile::TempDir;
 
-use super::ports;
 use super::process::Process;
+use super::{ports, within};
 
 /// A Redis of one test's own.
 pub struct Redis {
@@ -80,9 +81,15 @@ impl Redis {
     /// Runs one command and returns what it answers as text.
     pub async fn command(&self, words: &[&str]) -> redis::Value {
         let client = redis::Client::open(self.url()).unwrap();
-        let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+        // The library's own time-outs are half a second and one.
+        let patient = AsyncConnectionConfig::new()
+            .set_connection_timeout(None)
+            .set_response_timeout(None);
+        let connecting = client.get_multiplexed_async_connection_with_config(&patient);
+        let mut connection = within("redis is connected to", connecting).await.unwrap();
         let mut command = redis::cmd(words[0]);
         command.arg(&words[1..]);
-        command.query_async(&mut connection).await.unwrap()
+        let answer = command.query_async(&mut connection);
+        within("redis answers", answer).await.unwrap()
     }
 }
