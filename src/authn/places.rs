@@ -131,10 +131,9 @@ fn split(field: &[u8]) -> Option<(&[u8], &str)> {
     while let [rest @ .., b' '] = shown {
         shown = rest;
     }
-    // Without an early end, so that the compiler looks at sixteen bytes at a time: a token is long.
-    // Control characters but for the tab are in no field value.
-    let is_one_text = |fits: bool, byte: &u8| fits & byte.is_ascii() & (*byte != b' ');
-    if shown.is_empty() || !shown.iter().fold(true, is_one_text) {
+    // Both look at many bytes at a time: a token is long. Control characters but for the tab are in
+    // no field value.
+    if shown.is_empty() || !shown.is_ascii() || shown.contains(&b' ') {
         return None;
     }
     Some((scheme, std::str::from_utf8(shown).ok()?))

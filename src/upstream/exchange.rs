@@ -65,7 +65,6 @@ pub(super) async fn exchange(
     (request, stamps): (Box<Request>, Stamping<'_>),
     mapping: &Mapping<'_>,
 ) -> Result<Response<Body>, UpstreamError> {
-    let request = *request;
     if request.body.is_too_large() {
         return Err(UpstreamError::BodyTooLarge);
     }
