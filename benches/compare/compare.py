@@ -116,7 +116,9 @@ def first_line(argv):
         done = subprocess.run(argv, capture_output=True, text=True)
     except OSError:
         return "?"
-    return next((line.strip() for line in (done.stdout + done.stderr).splitlines() if line.strip()), "?")
+    said = next((line.strip() for line in (done.stdout + done.stderr).splitlines() if line.strip()), "?")
+    # Some name themselves by where they stand.
+    return said.removeprefix(os.path.dirname(argv[0])).lstrip("/")
 
 
 def say(out, row):
