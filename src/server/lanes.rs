@@ -186,6 +186,17 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn of_many_lanes_some_are_kept() {
+        let (lanes, gate) = lanes();
+        gate.add_permits(KEPT + 1);
+        let mut rides: Vec<_> = (0..=KEPT).map(|_| ride(&lanes, "/wait")).collect();
+        for ride in &mut rides {
+            ride.await;
+        }
+        assert_eq!(free(&lanes), KEPT);
+    }
+
+    #[tokio::test]
     async fn an_abandoned_request_leaves_no_lane_behind() {
         let (lanes, gate) = lanes();
         let mut waiting = Box::pin(ride(&lanes, "/wait"));

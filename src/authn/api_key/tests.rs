@@ -5,8 +5,8 @@ use tempfile::TempDir;
 use super::*;
 use crate::accounts::samples;
 use crate::accounts::{
-    Binding, DisplayName, EmailAddress, IssuedKey, KeyOwner, NewAccount, NewApiKey, Origin,
-    PlainPassword, Role, ServiceAccount, ServiceName, SessionId, Status, WrittenBinding,
+    Binding, DisplayName, IssuedKey, KeyOwner, NewApiKey, Origin, Role, ServiceAccount,
+    ServiceName, SessionId, Status, WrittenBinding,
 };
 use crate::authn::AccessTokenClaims;
 
@@ -216,14 +216,7 @@ async fn a_use_is_noted_once_an_hour() {
 async fn a_users_key_says_of_its_owner_what_a_token_would() {
     let bench = Bench::new().await;
     let (accounts, origin) = (&bench.accounts, Origin::gateway());
-    let new = NewAccount {
-        email: EmailAddress::parse("ann@example.com").unwrap(),
-        password: PlainPassword::parse(String::from("correct horse")).unwrap(),
-        username: None,
-        name: None,
-        invitation: None,
-    };
-    let ann = accounts.add(new, Vec::new(), &origin).await.unwrap();
+    let ann = samples::ann(accounts, &origin).await;
     accounts.verify_email(&ann, &origin).await.unwrap();
     let new = NewApiKey {
         name: DisplayName::parse("n").unwrap(),
