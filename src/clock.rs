@@ -196,7 +196,7 @@ impl Reading {
     }
 }
 
-/// The kernel's own numbers: the time is read a dozen times a request, and the standard library's
+/// The kernel's own numbers: the time is read several times a request, and the standard library's
 /// types check and convert at each reading what needs neither.
 fn monotonic() -> Duration {
     let read = clock_gettime(ClockId::Monotonic);
