@@ -3,7 +3,7 @@
 PORT ?= 8443
 DATA ?= demo-data
 
-.PHONY: demo build test lint bench bench-path
+.PHONY: demo build test lint profile bench bench-path
 
 # In the profile `demo` (Cargo.toml) rather than as a release, whose fat LTO takes minutes that a
 # demo does not repay; rather than as a debug build, whose password hashes and TLS would crawl.
@@ -22,6 +22,10 @@ lint:
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items
+
+# Counts again what releases are laid out after: before a release, and after a change of the request path.
+profile:
+	scripts/profile
 
 # Beside HAProxy, Envoy and nginx on this machine (docs/performance.md). A part of it:
 # make bench CASES=h1-hs256,memory TARGETS=portcullis,haproxy REPS=3
