@@ -162,7 +162,7 @@ impl Claims {
         encode: fn(&Value) -> Option<HeaderValue>,
     ) -> Option<HeaderValue> {
         let fields = self.fields.get_or_init(|| Fields::new(&self.all, encode));
-        fields.get(name).cloned()
+        fields.get(name)
     }
 
     /// A claim that is a string.

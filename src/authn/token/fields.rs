@@ -1,7 +1,7 @@
 //! The claims of a token as header values: made once, and close together in memory, since those of
 //! one caller among many are cold when they are needed.
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use http::HeaderValue;
 use serde_json::{Map, Value};
 
@@ -10,16 +10,18 @@ use super::ATTRIBUTES;
 /// Claims and attributes that have a header value.
 #[derive(Clone, Debug)]
 pub(super) struct Fields {
+    ends: Box<[Ends]>,
     /// The names, one after the other.
     names: Box<[u8]>,
-    values: Box<[Field]>,
+    /// The values, in the same order.
+    values: Bytes,
 }
 
-#[derive(Clone, Debug)]
-struct Field {
-    /// Where its name ends in `names`.
-    end: usize,
-    value: HeaderValue,
+/// Where a field's name and value end; they begin where those of the field before end.
+#[derive(Clone, Copy, Debug, Default)]
+struct Ends {
+    name: usize,
+    value: usize,
 }
 
 impl Fields {
@@ -29,33 +31,33 @@ impl Fields {
         let attributes = attributes.map(|(name, value)| (format!("{ATTRIBUTES}.{name}"), value));
         let claims = all.iter().map(|(name, value)| (name.clone(), value));
         let mut names = Vec::new();
+        let mut values = BytesMut::new();
         let mut ends = Vec::new();
-        let mut page = BytesMut::new();
         for (name, value) in attributes.chain(claims) {
             if let Some(value) = encode(value) {
                 names.extend_from_slice(name.as_bytes());
-                page.extend_from_slice(value.as_bytes());
-                ends.push((names.len(), value.len()));
+                values.extend_from_slice(value.as_bytes());
+                ends.push(Ends {
+                    name: names.len(),
+                    value: values.len(),
+                });
             }
         }
-        let mut page = page.freeze();
-        let values = ends.into_iter().filter_map(|(end, length)| {
-            let value = HeaderValue::from_maybe_shared(page.split_to(length)).ok()?;
-            Some(Field { end, value })
-        });
         Self {
-            values: values.collect(),
+            ends: ends.into(),
             names: names.into(),
+            values: values.freeze(),
         }
     }
 
-    pub(super) fn get(&self, name: &str) -> Option<&HeaderValue> {
-        let mut start = 0;
-        for field in &self.values {
-            if self.names.get(start..field.end) == Some(name.as_bytes()) {
-                return Some(&field.value);
+    pub(super) fn get(&self, name: &str) -> Option<HeaderValue> {
+        let mut start = Ends::default();
+        for &end in &self.ends {
+            if self.names.get(start.name..end.name) == Some(name.as_bytes()) {
+                let value = self.values.slice(start.value..end.value);
+                return HeaderValue::from_maybe_shared(value).ok();
             }
-            start = field.end;
+            start = end;
         }
         None
     }
