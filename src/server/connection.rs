@@ -83,8 +83,11 @@ pub(super) async fn serve<S: Serve>(arrival: Arrival, worker: Rc<Worker<S>>) {
         peer,
         protocol,
     });
-    // A task of its own: this one has room for a handshake, which an open connection need not keep.
-    tokio::task::spawn_local(client.speak(io));
+    // Tasks of their own: this one has room for a handshake, which an open connection need not keep.
+    match protocol {
+        Protocol::Http1 | Protocol::Redirect => tokio::task::spawn_local(client.speak_http1(io)),
+        Protocol::Http2 => tokio::task::spawn_local(client.speak_http2(io)),
+    };
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -174,42 +177,38 @@ struct Client<S> {
 }
 
 impl<S: Serve> Client<S> {
-    async fn speak(self: Rc<Self>, io: Io) {
-        let io = TokioIo::new(io);
-        let bounds = &self.worker.shared.bounds;
-        match self.protocol {
-            Protocol::Http1 | Protocol::Redirect => {
-                let service = service_fn(|request| Rc::clone(&self).respond(request, None));
-                let connection = http1_builder(bounds)
-                    .serve_connection(io, service)
-                    .with_upgrades();
-                let goodbye = |connection: Pin<&mut _>| {
-                    http1::UpgradeableConnection::graceful_shutdown(connection);
-                };
-                self.drive(connection, goodbye).await;
-            }
-            Protocol::Http2 => {
-                let counters = Arc::clone(&self.worker.shared.counters);
-                let executor = StreamExecutor::new(bounds.write_time, counters);
-                let builder = http2_builder(bounds, executor.clone());
-                let service = service_fn(|request| {
-                    Rc::clone(&self).respond(request, Some(executor.announce()))
-                });
-                let connection = builder.serve_connection(io, service);
-                let goodbye = |connection: Pin<&mut _>| {
-                    http2::Connection::graceful_shutdown(connection);
-                };
-                self.drive(connection, goodbye).await;
-            }
-        }
+    // The connection is made before its future, which then holds it once: an argument of an async function,
+    // or what it pins, would have a second place there. With a task for each protocol that is 2.8 kB of an
+    // idle connection of HTTP/1.1, and 1.9 of HTTP/2.
+    fn speak_http1(self: Rc<Self>, io: Io) -> impl Future<Output = ()> {
+        let client = Rc::clone(&self);
+        let service = service_fn(move |request| Rc::clone(&client).respond(request, None));
+        let mut connection = http1_builder(&self.worker.shared.bounds)
+            .serve_connection(TokioIo::new(io), service)
+            .with_upgrades();
+        let goodbye = http1::UpgradeableConnection::graceful_shutdown;
+        async move { self.drive(Pin::new(&mut connection), goodbye).await }
+    }
+
+    fn speak_http2(self: Rc<Self>, io: Io) -> impl Future<Output = ()> {
+        let shared = &self.worker.shared;
+        let counters = Arc::clone(&shared.counters);
+        let executor = StreamExecutor::new(shared.bounds.write_time, counters);
+        let builder = http2_builder(&shared.bounds, executor.clone());
+        let client = Rc::clone(&self);
+        let service = service_fn(move |request| {
+            Rc::clone(&client).respond(request, Some(executor.announce()))
+        });
+        let mut connection = builder.serve_connection(TokioIo::new(io), service);
+        let goodbye = http2::Connection::graceful_shutdown;
+        async move { self.drive(Pin::new(&mut connection), goodbye).await }
     }
 
     /// Polls the connection and its deadlines until either ends, and follows the drain's stages.
-    async fn drive<C>(&self, connection: C, goodbye: impl Fn(Pin<&mut C>))
+    async fn drive<C>(&self, mut connection: Pin<&mut C>, goodbye: impl Fn(Pin<&mut C>))
     where
         C: Future<Output = hyper::Result<()>>,
     {
-        let mut connection = pin!(connection);
         let mut deadlines = Deadlines::new(&self.wire, &self.worker.shared.bounds, self.protocol);
         let mut stage = self.worker.stage.clone();
         loop {
@@ -322,4 +321,29 @@ fn http2_builder(bounds: &Bounds, executor: StreamExecutor) -> http2::Builder<St
         .keep_alive_timeout(H2_PONG)
         .enable_connect_protocol();
     builder
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Desk;
+    use super::*;
+
+    struct Nothing;
+
+    impl Serve for Nothing {
+        async fn serve(&self, _: &Desk) {}
+    }
+
+    /// The size of what `make` returns.
+    fn size<A, B, F>(_make: impl Fn(A, B) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    #[test]
+    fn an_open_connection_has_its_state_once() {
+        let http1 = size(Client::<Nothing>::speak_http1);
+        let http2 = size(Client::<Nothing>::speak_http2);
+        assert!(http1 < 1280, "{http1}");
+        assert!(http2 < 2304, "{http2}");
+    }
 }
