@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 const MOST: usize = 1024 * 1024;
 
 /// From here the writer is woken rather than waited for, in bytes.
-const ENOUGH: usize = 60 * 1024;
+const ENOUGH: usize = 240 * 1024;
 
 /// One worker's waiting lines. The lock is held to append a line and to swap the buffer out.
 #[derive(Default)]
