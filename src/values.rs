@@ -32,6 +32,14 @@ impl Values {
         }
         HeaderValue::from_maybe_shared(written).ok()
     }
+
+    /// A value with these octets, `None` when it is no header value.
+    pub fn copy(&self, octets: &[u8]) -> Option<HeaderValue> {
+        if octets.len() > MOST {
+            return HeaderValue::from_bytes(octets).ok();
+        }
+        self.make(|draft| draft.0.put_slice(octets))
+    }
 }
 
 impl Draft<'_> {

@@ -171,11 +171,13 @@ impl Tokens {
             return Err(TokenError::Early);
         }
         let (issuer, audience) = self.demanded(key);
-        if issuer.is_some_and(|issuer| claims.issuer() != Some(issuer)) {
+        if issuer.is_some_and(|issuer| claims.issuer() != Some(issuer.as_bytes())) {
             return Err(TokenError::Issuer);
         }
-        let meant = claims.audience();
-        if meant.is_empty() && audience.is_empty() || meant.iter().any(|a| audience.contains(a)) {
+        let ours = |meant: &[u8]| audience.iter().any(|ours| ours.as_bytes() == meant);
+        let mut meant = claims.audience().peekable();
+        let is_for_anybody = meant.peek().is_none();
+        if is_for_anybody && audience.is_empty() || meant.any(ours) {
             Ok(())
         } else {
             Err(TokenError::Audience)

@@ -1,12 +1,9 @@
 //! What a token says: claims as they are read from one, and as we put them into one.
 
 mod dates;
-mod fields;
 mod issue;
+mod texts;
 
-use std::sync::OnceLock;
-
-use http::HeaderValue;
 use serde_json::{Map, Value};
 
 pub(super) use issue::fresh_id;
@@ -16,7 +13,7 @@ use crate::accounts::{AccountId, SessionId};
 use crate::clock::Timestamp;
 
 use dates::{Dates, unique_members};
-use fields::Fields;
+use texts::Texts;
 
 /// The claim that holds attributes of the account, by name.
 pub const ATTRIBUTES: &str = "attributes";
@@ -62,13 +59,10 @@ pub struct Claims {
     /// Another issuer made it, who gives out ids of its own.
     foreign: bool,
     dates: Dates,
-    issuer: Option<Box<str>>,
-    audience: Vec<Box<str>>,
+    texts: Texts,
     roles: Vec<Box<str>>,
     all: Map<String, Value>,
     size: usize,
-    /// The claims as header values, made once for all requests with this token.
-    fields: OnceLock<Fields>,
 }
 
 impl Claims {
@@ -87,11 +81,9 @@ impl Claims {
             session: session(&all)?,
             foreign: false,
             dates: Dates::read(&all)?,
-            issuer: text(&all, "iss")?.map(Box::from),
-            audience: audience(&all)?,
+            texts: Texts::read(&all)?,
             roles,
             size: payload.len(),
-            fields: OnceLock::new(),
             all,
         })
     }
@@ -134,12 +126,14 @@ impl Claims {
         self.dates.issued_at
     }
 
-    pub fn issuer(&self) -> Option<&str> {
-        self.issuer.as_deref()
+    /// The octets of `iss`.
+    pub fn issuer(&self) -> Option<&[u8]> {
+        self.texts.issuer()
     }
 
-    pub fn audience(&self) -> &[Box<str>] {
-        &self.audience
+    /// The octets of each `aud`.
+    pub fn audience(&self) -> impl Iterator<Item = &[u8]> {
+        self.texts.audience()
     }
 
     /// The strings of `roles` and `role`, each once.
@@ -153,16 +147,10 @@ impl Claims {
         self.all.get(name)
     }
 
-    /// A claim as the header value that `encode` makes of it, `None` for those that have none.
+    /// A claim as the value of a header field, `None` for those that can be none.
     /// `attributes.team` is the member `team` of the claim `attributes`.
-    /// There is one `encode` in the program: what it made is kept with the token.
-    pub fn field(
-        &self,
-        name: &str,
-        encode: fn(&Value) -> Option<HeaderValue>,
-    ) -> Option<HeaderValue> {
-        let fields = self.fields.get_or_init(|| Fields::new(&self.all, encode));
-        fields.get(name)
+    pub fn field(&self, name: &str) -> Option<&[u8]> {
+        self.texts.field(name)
     }
 
     /// A claim that is a string.
@@ -201,20 +189,6 @@ fn session(all: &Map<String, Value>) -> Result<Option<SessionId>, TokenError> {
         return Ok(None);
     };
     Ok(SessionId::parse(sid).ok())
-}
-
-/// `aud`: one string or a list of strings (RFC 7519 §4.1.3).
-fn audience(all: &Map<String, Value>) -> Result<Vec<Box<str>>, TokenError> {
-    match all.get("aud") {
-        None => Ok(Vec::new()),
-        Some(Value::String(one)) => Ok(vec![one.as_str().into()]),
-        Some(Value::Array(many)) if !many.is_empty() => many
-            .iter()
-            .map(|one| one.as_str().map(Box::from))
-            .collect::<Option<_>>()
-            .ok_or(TokenError::Claim("aud")),
-        Some(_) => Err(TokenError::Claim("aud")),
-    }
 }
 
 fn roles(all: &Map<String, Value>) -> Vec<Box<str>> {

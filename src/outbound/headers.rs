@@ -1,15 +1,13 @@
 //! The only place that writes identity headers: delete always, set sometimes.
 
-use std::fmt::Write as _;
 use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
-use serde_json::Value;
 
 use super::Stamp;
 use super::names::Reserved;
 use crate::authn::keys::SignError;
-use crate::authn::{Claims, Identity, Minter};
+use crate::authn::{Identity, Minter};
 use crate::inbound::cookie;
 use crate::upstream::TrailerRule;
 
@@ -27,13 +25,9 @@ pub struct HeaderPlan {
     pub assertion: Option<(HeaderName, Arc<Minter>)>,
 }
 
-/// What a backend is told of one request's caller.
+/// What a backend is told of one request's caller, made once, however often it is written.
 pub(super) struct Statement<'r> {
-    plan: &'r HeaderPlan,
-    /// `None` for anonymous callers.
-    claims: Option<Arc<Claims>>,
-    /// Signed once, however often it is written.
-    assertion: Option<(&'r HeaderName, HeaderValue)>,
+    fields: Vec<(&'r HeaderName, HeaderValue)>,
 }
 
 impl HeaderPlan {
@@ -105,35 +99,28 @@ impl HeaderPlan {
         identity: Option<&Identity>,
         stamp: Stamp<'_>,
     ) -> Result<Statement<'_>, SignError> {
-        let assertion = match (identity, &self.assertion) {
-            (Some(identity), Some((name, minter))) => {
-                Some((name, minter.header(identity, stamp.cache, stamp.now)?))
+        let mut fields = Vec::with_capacity(self.identity.len() + 2);
+        if let Some((name, secret)) = &self.secret {
+            fields.push((name, secret.clone()));
+        }
+        if let Some(identity) = identity {
+            for (name, claim) in &self.identity {
+                let text = identity.claims.field(claim);
+                let value = text.and_then(|text| stamp.values.copy(text));
+                fields.extend(value.map(|value| (name, value)));
             }
-            (Some(_) | None, _) => None,
-        };
-        Ok(Statement {
-            plan: self,
-            claims: identity.map(|identity| Arc::clone(&identity.claims)),
-            assertion,
-        })
+            if let Some((name, minter)) = &self.assertion {
+                fields.push((name, minter.header(identity, stamp.cache, stamp.now)?));
+            }
+        }
+        Ok(Statement { fields })
     }
 }
 
 impl Statement<'_> {
     pub(super) fn write(&self, headers: &mut HeaderMap) {
-        if let Some((name, secret)) = &self.plan.secret {
-            headers.insert(name, secret.clone());
-        }
-        let Some(claims) = &self.claims else {
-            return;
-        };
-        for (name, claim) in &self.plan.identity {
-            if let Some(value) = claims.field(claim, field_value) {
-                headers.insert(name, value);
-            }
-        }
-        if let Some((name, assertion)) = &self.assertion {
-            headers.insert(*name, assertion.clone());
+        for (name, value) in &self.fields {
+            headers.insert(*name, value.clone());
         }
     }
 }
@@ -192,91 +179,9 @@ fn strip_cookies(headers: &mut HeaderMap) {
     }
 }
 
-/// A claim as a header value: text and numbers as they are, lists joined by commas, everything that
-/// is not printable ASCII as percent-encoded UTF-8. `None` for objects and `null`.
-fn field_value(claim: &Value) -> Option<HeaderValue> {
-    let mut text = String::new();
-    match claim {
-        Value::Array(items) => {
-            for (at, item) in items.iter().enumerate() {
-                if at > 0 {
-                    text.push(',');
-                }
-                push_scalar(&mut text, item, is_plain_item)?;
-            }
-        }
-        value => push_scalar(&mut text, value, is_plain)?,
-    }
-    HeaderValue::from_str(&text).ok()
-}
-
-fn push_scalar(text: &mut String, value: &Value, plain: fn(u8) -> bool) -> Option<()> {
-    match value {
-        Value::String(value) => push_encoded(text, value, plain),
-        Value::Number(value) => write!(text, "{value}").ok()?,
-        Value::Bool(value) => text.push_str(if *value { "true" } else { "false" }),
-        Value::Null | Value::Array(_) | Value::Object(_) => return None,
-    }
-    Some(())
-}
-
-fn is_plain(byte: u8) -> bool {
-    matches!(byte, b' '..=b'~')
-}
-
-/// Within a list a comma would begin another item: `["a,admin"]` is one role, not two.
-fn is_plain_item(byte: u8) -> bool {
-    is_plain(byte) && byte != b','
-}
-
-/// Plain text stands as it is, a `%` in it too; where something is encoded, so is `%`.
-fn push_encoded(text: &mut String, value: &str, plain: fn(u8) -> bool) {
-    if value.bytes().all(plain) {
-        text.push_str(value.trim());
-        return;
-    }
-    for byte in value.bytes() {
-        if plain(byte) && byte != b'%' {
-            text.push(char::from(byte));
-        } else {
-            text.push_str(&format!("%{byte:02X}"));
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::authn::Claims;
-
-    fn claims(json: &str) -> Claims {
-        Claims::parse(json.as_bytes()).unwrap()
-    }
-
-    #[test]
-    fn claims_become_printable_values() {
-        let claims = claims(
-            r#"{"sub":"1","exp":1,"name":"Zoë %","roles":["a","b"],"n":7,"o":{},"plain":"50%",
-                "groups":["a,admin","b"],"title":"O'Neil, Jr."}"#,
-        );
-        for (claim, value) in [
-            ("name", Some("Zo%C3%AB %25")),
-            ("roles", Some("a,b")),
-            ("n", Some("7")),
-            ("plain", Some("50%")),
-            ("groups", Some("a%2Cadmin,b")),
-            ("title", Some("O'Neil, Jr.")),
-            ("o", None),
-            ("absent", None),
-        ] {
-            let found = claims.field(claim, field_value);
-            assert_eq!(
-                found.as_ref().map(|v| v.to_str().unwrap()),
-                value,
-                "{claim}"
-            );
-        }
-    }
 
     #[test]
     fn connection_cannot_nominate_what_makes_the_request() {
