@@ -27,14 +27,15 @@ lint:
 profile:
 	scripts/profile
 
-# Beside HAProxy, Envoy and nginx on this machine (docs/performance.md). A part of it:
-# make bench CASES=h1-hs256,memory TARGETS=portcullis,haproxy REPS=3
+# Beside HAProxy, Envoy and nginx on this machine (docs/performance.md). The gateway is built by itself: beside what examples
+# and tests depend on, its functions have other names than in the profile. A part of it: make bench CASES=h1-hs256,memory TARGETS=portcullis,haproxy REPS=3
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 only = $(if $($(1)),--$(2) $($(1)))
 
 bench:
 	benches/compare/setup "$(TARGET)/compare"
-	cargo build --locked --release --bins --example bench-tools
+	cargo build --locked --release
+	cargo build --locked --release --example bench-tools
 	benches/compare/compare.py --work "$(abspath $(TARGET))/compare" $(call only,CASES,cases) $(call only,TARGETS,targets) \
 	  $(call only,REPS,reps) $(if $(CASES)$(TARGETS),,--write)
 
