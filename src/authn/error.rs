@@ -14,11 +14,11 @@ pub enum AuthnError {
     Missing,
     #[error("the Authorization header is not `Bearer <token>`")]
     Scheme,
-    #[error("the token was refused: {0}")]
+    #[error("the token was refused")]
     Token(#[source] TokenError),
     #[error("the session of this token has ended")]
     Revoked,
-    #[error("the API key was refused: {0}")]
+    #[error("the API key was refused")]
     ApiKey(#[source] KeyError),
     #[error("the route does not take this kind of credential")]
     Kind,

@@ -60,7 +60,7 @@ impl Bench {
     /// The roles that the key gives, or why it gives none.
     async fn roles(&self, key: &IssuedKey) -> Result<Vec<String>, String> {
         let shown = self.show(key.text.expose()).await;
-        let identity = shown.map_err(|error| error.to_string())?;
+        let identity = shown.map_err(|error| told(&error))?;
         let roles = identity.claims.roles().iter();
         Ok(roles.map(ToString::to_string).collect())
     }
@@ -68,6 +68,12 @@ impl Bench {
     fn turn(&self, by: Duration) {
         self.clock.advance(by);
     }
+}
+
+/// An error and its cause, as the log has them.
+fn told(error: &AuthnError) -> String {
+    let cause = std::error::Error::source(error).map(ToString::to_string);
+    format!("{error}: {}", cause.unwrap_or_default())
 }
 
 fn bot() -> Result<Vec<String>, String> {
@@ -185,8 +191,8 @@ async fn a_key_is_held_to_its_networks_and_routes_at_each_request() {
     let (elsewhere, other) = (elsewhere.await, other.await);
     for _ in 0..2 {
         let refused = bench.show(elsewhere.text.expose()).await;
-        let network = AuthnError::ApiKey(KeyError::Network).to_string();
-        assert_eq!(refused.unwrap_err().to_string(), network);
+        let network = told(&AuthnError::ApiKey(KeyError::Network));
+        assert_eq!(told(&refused.unwrap_err()), network);
         let refused = bench.show(other.text.expose()).await;
         assert!(matches!(refused, Err(AuthnError::OtherRoute)));
     }
