@@ -1,7 +1,7 @@
 //! Runs the streams of an HTTP/2 connection on its worker, each as long as its client takes the answer.
 
 use std::cell::RefCell;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -45,62 +45,43 @@ impl<F: Future<Output = ()> + 'static> Executor<F> for StreamExecutor {
             tokio::task::spawn_local(stream);
             return;
         };
+        let (write_time, counters) = (self.write_time, Arc::clone(&self.counters));
         // Boxed: a task moves its future when it begins and when it ends, and a stream's is large.
-        let delivering = Delivering::new(Box::pin(stream), delivery, self.write_time);
-        let counters = Arc::clone(&self.counters);
+        let stream = Box::pin(stream);
         tokio::task::spawn_local(async move {
-            if delivering.await == Delivered::Stuck {
+            if !deliver(stream, &delivery, write_time).await {
                 counters.write_timeouts.add_one();
             }
         });
     }
 }
 
-/// A stream that runs to its end, or until one piece of its answer has not been taken for `write_time`;
+/// Runs `stream` to its end, or until one piece of its answer has not been taken for `write_time`;
 /// dropping it then resets the stream (CVE-2019-9517: a window that never opens).
-struct Delivering<F> {
-    stream: Pin<Box<F>>,
-    delivery: Rc<Delivery>,
+async fn deliver(
+    stream: impl Future<Output = ()>,
+    delivery: &Delivery,
     write_time: Duration,
-    /// The piece that is waited for, and how long yet.
-    patience: Option<(u64, Pin<Box<Sleep>>)>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Delivered {
-    Whole,
-    Stuck,
-}
-
-impl<F> Delivering<F> {
-    fn new(stream: Pin<Box<F>>, delivery: Rc<Delivery>, write_time: Duration) -> Self {
-        Self {
-            stream,
-            delivery,
-            write_time,
-            patience: None,
+) -> bool {
+    let mut stream = pin!(stream);
+    let mut patience: Option<(u64, Pin<Box<Sleep>>)> = None;
+    std::future::poll_fn(|cx: &mut Context<'_>| {
+        if stream.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(true);
         }
-    }
-}
-
-impl<F: Future<Output = ()>> Future for Delivering<F> {
-    type Output = Delivered;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Delivered> {
-        let this = &mut *self;
-        if this.stream.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(Delivered::Whole);
-        }
-        let Some(piece) = this.delivery.stuck() else {
-            this.patience = None;
+        let Some(piece) = delivery.stuck() else {
+            patience = None;
             return Poll::Pending;
         };
-        let (_, timer) = match &mut this.patience {
-            Some(patience) if patience.0 == piece => patience,
-            stale => stale.insert((piece, Box::pin(tokio::time::sleep(this.write_time)))),
-        };
-        timer.as_mut().poll(cx).map(|()| Delivered::Stuck)
-    }
+        if patience.as_ref().is_none_or(|(stuck, _)| *stuck != piece) {
+            patience = Some((piece, Box::pin(tokio::time::sleep(write_time))));
+        }
+        match &mut patience {
+            Some((_, timer)) => timer.as_mut().poll(cx).map(|()| false),
+            None => Poll::Pending,
+        }
+    })
+    .await
 }
 
 #[cfg(test)]
@@ -110,32 +91,31 @@ mod tests {
     const LIMIT: Duration = Duration::from_secs(10);
 
     /// What becomes of a stream that hands out a piece `count` times, each taken after `pause`.
-    async fn delivered(count: u32, pause: Duration) -> Delivered {
-        let delivery = Rc::<Delivery>::default();
-        let own = Rc::clone(&delivery);
-        let stream = async move {
+    async fn delivered(count: u32, pause: Duration) -> bool {
+        let delivery = Delivery::default();
+        let stream = async {
             for _ in 0..count {
-                own.hand_out();
+                delivery.hand_out();
                 tokio::time::sleep(pause).await;
             }
         };
-        Delivering::new(Box::pin(stream), delivery, LIMIT).await
+        deliver(stream, &delivery, LIMIT).await
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_stream_is_given_up_when_one_piece_is_not_taken() {
-        assert_eq!(delivered(1, LIMIT * 2).await, Delivered::Stuck);
+        assert!(!delivered(1, LIMIT * 2).await);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_slow_stream_goes_on_as_long_as_pieces_are_taken() {
-        assert_eq!(delivered(10, LIMIT / 2).await, Delivered::Whole);
+        assert!(delivered(10, LIMIT / 2).await);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_quiet_stream_is_not_a_stuck_one() {
-        let stream = Box::pin(tokio::time::sleep(LIMIT * 100));
-        let delivering = Delivering::new(stream, Rc::default(), LIMIT);
-        assert_eq!(delivering.await, Delivered::Whole);
+        let delivery = Delivery::default();
+        let stream = tokio::time::sleep(LIMIT * 100);
+        assert!(deliver(stream, &delivery, LIMIT).await);
     }
 }
