@@ -240,4 +240,25 @@ mod tests {
         drop(before);
         assert!(read.is_unique());
     }
+
+    #[test]
+    fn an_answer_of_http2_keeps_nothing_of_what_its_fields_were_cut_from() {
+        for (version, keeps) in [(Version::HTTP_2, false), (Version::HTTP_11, true)] {
+            let read = Bytes::from(vec![b'x'; 20 * 1024]);
+            let mut response = Response::new(Body::Empty);
+            let date = HeaderValue::from_maybe_shared(read.slice(..29)).unwrap();
+            response.headers_mut().insert(header::DATE, date);
+            let exchange = Exchange {
+                wire: Wire::new(),
+                counters: Arc::default(),
+                version,
+                connects: false,
+                begun: None,
+                passage: None,
+            };
+            let answer = exchange.answer(response, None, Closing::No);
+            assert_eq!(answer.headers()[header::DATE].len(), 29);
+            assert_eq!(!read.is_unique(), keeps, "{version:?}");
+        }
+    }
 }
