@@ -88,3 +88,31 @@ pub enum CookieFate {
     /// It names no session.
     Clear(SessionCookie),
 }
+
+#[cfg(test)]
+mod tests {
+    use std::error::Error as _;
+
+    use super::*;
+
+    /// The log writes an error and its sources, one after the other.
+    #[test]
+    fn a_refusal_leaves_its_cause_to_its_source() {
+        for (refusal, text, cause) in [
+            (
+                AuthnError::Token(TokenError::Malformed),
+                "the token was refused",
+                "it is not a compact JWS",
+            ),
+            (
+                AuthnError::ApiKey(KeyError::Network),
+                "the API key was refused",
+                &KeyError::Network.to_string(),
+            ),
+        ] {
+            assert_eq!(refusal.to_string(), text);
+            let source = refusal.source().map(ToString::to_string);
+            assert_eq!(source.as_deref(), Some(cause));
+        }
+    }
+}

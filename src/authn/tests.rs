@@ -185,15 +185,6 @@ fn the_authorization_header_is_judged_as_the_route_asks() {
     }
 }
 
-/// The log writes an error and its sources, one after the other.
-#[test]
-fn a_refusal_leaves_its_cause_to_its_source() {
-    let refusal = AuthnError::Token(TokenError::Malformed);
-    assert_eq!(refusal.to_string(), "the token was refused");
-    let cause = std::error::Error::source(&refusal).map(ToString::to_string);
-    assert_eq!(cause.as_deref(), Some("it is not a compact JWS"));
-}
-
 #[test]
 fn two_different_credentials_are_refused() {
     let bench = Bench::new();
