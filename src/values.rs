@@ -75,6 +75,22 @@ mod tests {
     }
 
     #[test]
+    fn a_copy_is_whole_however_long_and_none_of_what_is_no_header_value() {
+        let values = Values::default();
+        for octets in [
+            &b""[..],
+            b"a",
+            &[b'x'; MOST],
+            &[b'x'; MOST + 1],
+            &[b'x'; PAGE],
+        ] {
+            assert_eq!(values.copy(octets).unwrap().as_bytes(), octets);
+        }
+        assert!(values.copy(b"a\r\nb: c").is_none());
+        assert!(values.copy(&[b'\n'; MOST + 1]).is_none());
+    }
+
+    #[test]
     fn what_is_no_header_value_is_not_made() {
         let values = Values::default();
         assert!(
