@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// Most lines of code in a file, without its tests, comments and empty lines.
 const MOST_CODE: usize = 450;
@@ -269,6 +270,26 @@ fn nothing_is_left_to_be_done_or_commented_out() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn a_release_and_nothing_else_is_laid_out_after_the_profile() {
+    let compiled = |options: &[&str]| {
+        let mut wrapper = Command::new("scripts/rustc");
+        let said = wrapper.arg("echo").args(options).output().unwrap().stdout;
+        String::from_utf8(said).unwrap().trim_end().to_owned()
+    };
+    assert!(Path::new("scripts/release.profdata").is_file());
+    for options in [&["-C", "lto=fat"][..], &["-C", "linker-plugin-lto"]] {
+        let expected = format!(
+            "{} -C profile-use=scripts/release.profdata",
+            options.join(" ")
+        );
+        assert_eq!(compiled(options), expected);
+    }
+    for options in [&["-C", "opt-level=3"][..], &["-C", "lto=off"], &["-vV"]] {
+        assert_eq!(compiled(options), options.join(" "));
+    }
 }
 
 #[test]
