@@ -27,8 +27,9 @@ lint:
 profile:
 	scripts/profile
 
-# Beside HAProxy, Envoy and nginx on this machine (docs/performance.md). The gateway is built by itself: beside what examples
-# and tests depend on, its functions have other names than in the profile. A part of it: make bench CASES=h1-hs256,memory TARGETS=portcullis,haproxy REPS=3
+# Beside HAProxy, Envoy and nginx on this machine (docs/performance.md). The gateway is built by itself: beside
+# what examples and tests depend on, its functions have other names than in the profile. A part of it:
+# make bench CASES=h1-hs256,memory TARGETS=portcullis,haproxy REPS=3
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 only = $(if $($(1)),--$(2) $($(1)))
 

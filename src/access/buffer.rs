@@ -2,7 +2,7 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// What one buffer holds before lines are dropped, in bytes: about five thousand requests.
+/// What one buffer holds before lines are dropped, in bytes: some three thousand requests.
 const MOST: usize = 1024 * 1024;
 
 /// From here the writer is woken rather than waited for, in bytes.
