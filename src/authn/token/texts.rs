@@ -24,19 +24,22 @@ impl Texts {
     pub(super) fn read(all: &Map<String, Value>) -> Result<Self, TokenError> {
         let issuer = super::text(all, "iss")?;
         let audience = audience(all)?;
-        let mut packed = Vec::new();
+        let mut packed = Vec::with_capacity(512);
         for text in issuer.iter().chain(&audience) {
             pack(&mut packed, text);
         }
-        let attributes = all.get(ATTRIBUTES).and_then(Value::as_object);
-        let attributes = attributes.into_iter().flatten();
-        let attributes = attributes.map(|(name, value)| (format!("{ATTRIBUTES}.{name}"), value));
-        let claims = all.iter().map(|(name, value)| (name.clone(), value));
-        for (name, value) in attributes.chain(claims) {
+        let mut pack_field = |name: &str, value: &Value| {
             if let Some(value) = field_value(value) {
-                pack(&mut packed, &name);
+                pack(&mut packed, name);
                 pack(&mut packed, &value);
             }
+        };
+        let attributes = all.get(ATTRIBUTES).and_then(Value::as_object);
+        for (name, value) in attributes.into_iter().flatten() {
+            pack_field(&format!("{ATTRIBUTES}.{name}"), value);
+        }
+        for (name, value) in all {
+            pack_field(name, value);
         }
         Ok(Self {
             packed: packed.into(),
