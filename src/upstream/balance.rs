@@ -26,7 +26,7 @@ pub(super) enum NoServer {
 }
 
 /// Chooses among `servers` and counts the request. A server whose rest is over gets its trial
-/// first. When all rest, the one whose rest ends first is asked: a guess of ours never refuses what
+/// first, unless it is still busy with what it did not answer. When all rest, the one whose rest ends first is asked: a guess of ours never refuses what
 /// a server might answer. `now` is read only when a server rests.
 pub(super) fn choose(
     servers: &[Arc<Server>],
@@ -55,8 +55,10 @@ pub(super) fn choose(
             }
             continue;
         };
-        if server.health.claim_trial(now(), choice.rests) {
-            let begun = server.begin(choice.max_outstanding).ok_or(NoServer::Full)?;
+        if server.outstanding() < choice.max_outstanding
+            && server.health.claim_trial(now(), choice.rests)
+            && let Some(begun) = server.begin(choice.max_outstanding)
+        {
             return Ok((at, begun));
         }
         if resting.is_none_or(|(soonest, ..)| until < soonest) {
@@ -162,5 +164,15 @@ mod tests {
             .failed(Failure::Unreachable, Duration::from_secs(9), &RESTS);
         assert_eq!(pick(&servers, &[], 0).unwrap().0, 1);
         assert_eq!(pick(&servers, &[], 1).unwrap().0, 0);
+    }
+
+    #[test]
+    fn a_server_that_is_full_when_its_rest_is_over_refuses_nobody() {
+        let servers = servers(2);
+        let _unanswered: Vec<_> = (0..2).map(|_| servers[0].begin(2).unwrap()).collect();
+        servers[0]
+            .health
+            .failed(Failure::Unreachable, Duration::from_secs(9), &RESTS);
+        assert_eq!(pick(&servers, &[], 0).unwrap().0, 1);
     }
 }
