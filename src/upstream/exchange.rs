@@ -98,25 +98,25 @@ pub(super) async fn exchange(
     let answered = attempt.until_answered(outgoing).await?;
     let Attempt { tether, host, .. } = attempt;
     let protocol = |e| UpstreamError::Protocol(upstream.name().clone(), e);
+    let idle = upstream.settings.idle;
+    let sent = Sent {
+        host,
+        server: answered.in_flight.server.address.authority().clone(),
+    };
     let head = &answered.head;
     let mut response = match switch {
         Some(switch) if head.status() == StatusCode::SWITCHING_PROTOCOLS => {
-            let switch = switch.tied_by(tether);
+            let Answered { head, in_flight } = *answered;
             return switch
-                .complete(answered.head, answered.in_flight, upstream.settings.idle)
+                .tied_by(tether)
+                .complete((head, in_flight), idle, (mapping, &sent))
                 .map_err(protocol);
         }
         // RFC 8441 §5: a 2xx to extended CONNECT would say that the tunnel is there.
         Some(switch) if switch.is_refused_only_by_failure() && head.status().is_success() => {
             Err(protocol(ProtocolError::Handshake))
         }
-        Some(_) | None => {
-            let sent = Sent {
-                host,
-                server: answered.in_flight.server.address.authority().clone(),
-            };
-            respond(answered, upstream.settings.idle, (mapping, &sent)).map_err(protocol)
-        }
+        Some(_) | None => respond(answered, idle, (mapping, &sent)).map_err(protocol),
     }?;
     if let Some(tether) = tether {
         tie(&mut response, tether)?;

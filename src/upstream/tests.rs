@@ -39,7 +39,7 @@ const MAPPING: Mapping<'static> = Mapping {
     scheme: Scheme::Https,
     host: &"public.example",
     rewrite: &Rewrite::Keep,
-    own_cookies: |_| false,
+    own_cookies: |name| name == b"own",
 };
 
 /// Which HTTP a test server speaks.

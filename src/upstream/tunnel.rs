@@ -29,7 +29,7 @@ use traffic::Running;
 
 pub use traffic::{Passed, Traffic};
 
-use super::answer;
+use super::answer::{self, Mapping, Sent};
 use super::answer_body::InFlight;
 use super::error::ProtocolError;
 use super::request::Outgoing;
@@ -114,9 +114,9 @@ impl Switch {
     /// When the server's 101 is not the answer to this handshake.
     pub fn complete(
         self,
-        mut head: Response<Incoming>,
-        in_flight: InFlight,
+        (mut head, in_flight): (Response<Incoming>, InFlight),
         idle: Duration,
+        (mapping, sent): (&Mapping<'_>, &Sent),
     ) -> Result<Response<Body>, ProtocolError> {
         if !self.is_answered_by(head.headers()) {
             return Err(ProtocolError::Handshake);
@@ -124,6 +124,8 @@ impl Switch {
         let server = hyper::upgrade::on(&mut head);
         let mut headers = std::mem::take(head.headers_mut());
         answer::clean(&mut headers)?;
+        // A browser takes the cookies of a 101 like those of any other answer (RFC 6455 §4.1).
+        answer::map_back(&mut headers, mapping, sent);
         headers.remove(CONTENT_LENGTH);
         let mut response = Response::new(Body::Empty);
         match self.asked_in {

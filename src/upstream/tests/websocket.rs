@@ -155,6 +155,23 @@ async fn a_switch_without_proof_is_refused() {
 }
 
 #[tokio::test]
+async fn a_server_that_switches_sets_no_cookie_of_the_gateways() {
+    let (backend, _said) = echo(|head| {
+        let cookies = "set-cookie: own=evil\r\nset-cookie: theirs=1\r\n\r\n";
+        switch(head).trim_end().to_owned() + "\r\n" + cookies
+    })
+    .await;
+    let bench = Bench::to(&[backend.url()]);
+    let front = bench.front(Speaks::Http1).await;
+    let mut stream = connect(&front).await;
+    write(&mut stream, &asking()).await;
+    let head = read_head(&mut stream).await;
+    assert!(head.starts_with("HTTP/1.1 101"), "{head}");
+    assert!(head.contains("set-cookie: theirs=1\r\n"), "{head}");
+    assert!(!head.contains("own="), "{head}");
+}
+
+#[tokio::test]
 async fn a_silent_tunnel_is_closed() {
     let (backend, mut said) = echo(switch).await;
     let mut settings = settings(&[backend.url()]);
