@@ -120,28 +120,73 @@ impl Account {
     }
 }
 
-/// An endpoint that sets or clears the cookie itself has the last word. A renewed cookie is not put
-/// on an answer that caches may give to others (RFC 9111 §7.3): the next use renews it.
+/// An endpoint that sets or clears the cookie itself has the last word. On an answer that caches may
+/// give to others there is none (RFC 9111 §7.3): they would get this session, or lose theirs. Another
+/// answer renews or clears it.
 fn write_cookie(fate: CookieFate, headers: &mut HeaderMap) {
     let field = match fate {
         CookieFate::Leave => return,
         CookieFate::Clear(cookie) => cookie.clear(),
-        CookieFate::Renew(_) if is_for_all(headers) => return,
         CookieFate::Renew(field) => Some(field),
     };
-    if !cookie::sets_session(headers)
+    if !is_for_all(headers)
+        && !cookie::sets_session(headers)
         && let Some(field) = field
     {
         headers.append(header::SET_COOKIE, field);
     }
 }
 
+/// Whether a cache that many share may keep the answer: it says for how long, or outright
+/// (RFC 9111 §3), and nothing against it.
 fn is_for_all(headers: &HeaderMap) -> bool {
-    let fields = headers.get_all(header::CACHE_CONTROL).iter();
-    fields
-        .filter_map(|field| field.to_str().ok())
-        .flat_map(|text| text.split(','))
-        .filter_map(|item| item.split('=').next())
-        .map(str::trim)
-        .any(|item| item.eq_ignore_ascii_case("public") || item.eq_ignore_ascii_case("s-maxage"))
+    let directives = || {
+        let fields = headers.get_all(header::CACHE_CONTROL).iter();
+        let texts = fields.filter_map(|field| field.to_str().ok());
+        let items = texts.flat_map(|text| text.split(','));
+        items.map(|item| item.split_once('=').unwrap_or((item, "")))
+    };
+    let says = |wanted: &str| {
+        directives().any(|(name, value)| {
+            name.trim().eq_ignore_ascii_case(wanted) && value.trim().trim_matches('"') != "0"
+        })
+    };
+    ["public", "s-maxage", "max-age"].into_iter().any(says)
+        && !["private", "no-store"].into_iter().any(says)
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+    use crate::inbound::cookie::SessionCookie;
+
+    #[test]
+    fn an_answer_that_caches_share_does_nothing_to_a_cookie() {
+        for (said, kept) in [
+            ("public", true),
+            ("public, max-age=0", true),
+            ("s-maxage=60", true),
+            ("max-age=60", true),
+            ("Max-Age = \"60\"", true),
+            ("max-age=0", false),
+            ("no-cache", false),
+            ("max-age=60, private", false),
+            ("Private=\"set-cookie\", max-age=60", false),
+            ("no-store", false),
+            ("", false),
+        ] {
+            let renewed = HeaderValue::from_static("__Host-portcullis-session=x");
+            for fate in [
+                CookieFate::Renew(renewed),
+                CookieFate::Clear(SessionCookie::OfHost),
+            ] {
+                let mut headers = HeaderMap::new();
+                headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(said));
+                write_cookie(fate, &mut headers);
+                assert_eq!(!headers.contains_key(header::SET_COOKIE), kept, "{said}");
+            }
+        }
+    }
 }
