@@ -137,6 +137,9 @@ impl CleanPath {
             }
         }
         check_segments(&clean)?;
+        if encoded_slash && hides_a_dot_segment(&clean) {
+            return Err(PathError::DotSegment);
+        }
         if let Some(query) = query {
             clean.push('?');
             clean.push_str(query);
@@ -256,6 +259,13 @@ fn check_segments(path: &str) -> Result<(), PathError> {
     Ok(())
 }
 
+/// Whether there is a dot segment once `%2F` is read as a slash: `/files/..%2Fadmin` is `/admin` to a
+/// backend that reads it so, and a route under `/files/` must not lead there.
+fn hides_a_dot_segment(path: &str) -> bool {
+    let mut segments = path.split('/').flat_map(|segment| segment.split("%2F"));
+    segments.any(|segment| matches!(segment, "." | ".."))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -294,6 +304,9 @@ mod tests {
             ("/public/%2e%2e/admin", PathError::DotSegment),
             ("/public/%2E./admin", PathError::DotSegment),
             ("/a/..", PathError::DotSegment),
+            ("/public/..%2Fadmin", PathError::DotSegment),
+            ("/public/a%2f%2e%2e%2f%2e%2e%2fadmin", PathError::DotSegment),
+            ("/public/a%2F.", PathError::DotSegment),
             ("/public/..;/admin", PathError::Byte),
             ("/admin;x", PathError::Byte),
             ("/a%5cb", PathError::Byte),
@@ -311,7 +324,9 @@ mod tests {
 
     #[test]
     fn an_encoded_slash_is_marked() {
-        assert!(parse("/a%2Fb").unwrap().has_encoded_slash());
+        for written in ["/a%2Fb", "/a..%2f...%2F.b", "/to/http:%2F%2Fexample.com%2F"] {
+            assert!(parse(written).unwrap().has_encoded_slash(), "{written}");
+        }
         assert!(!parse("/a/b").unwrap().has_encoded_slash());
     }
 
