@@ -3,7 +3,7 @@
 mod api_keys;
 mod sessions;
 
-use http::{Method, Response, StatusCode};
+use http::{Response, StatusCode};
 use serde::Serialize;
 
 use super::form::Form;
@@ -17,6 +17,7 @@ use crate::body::Body;
 use crate::rejection::Rejection;
 
 const SESSIONS: &str = "/auth/v1/sessions";
+const API_KEYS: &str = "/auth/v1/api-keys";
 
 /// One endpoint of the profile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -28,8 +29,9 @@ pub enum NativeEndpoint {
     LogoutEverywhere,
     Me,
     ChangePassword,
-    /// One's keys, and making one.
+    /// One's keys.
     ApiKeys,
+    MakeApiKey,
     /// One key of one's own.
     ApiKey,
     Sessions,
@@ -39,10 +41,8 @@ pub enum NativeEndpoint {
 
 use NativeEndpoint::{
     ApiKey, ApiKeys, ChangePassword, EndOtherSessions, EndSession, Login, Logout, LogoutEverywhere,
-    Me, Refresh, Register, Sessions,
+    MakeApiKey, Me, Refresh, Register, Sessions,
 };
-
-const LIST_AND_MAKE: &[Method] = &[Method::GET, Method::HEAD, Method::POST];
 
 pub(super) const ENDPOINTS: &[Endpoint] = &[
     Endpoint::Native(Register),
@@ -53,6 +53,7 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
     Endpoint::Native(Me),
     Endpoint::Native(ChangePassword),
     Endpoint::Native(ApiKeys),
+    Endpoint::Native(MakeApiKey),
     Endpoint::Native(ApiKey),
     Endpoint::Native(Sessions),
     Endpoint::Native(EndSession),
@@ -70,6 +71,7 @@ impl NativeEndpoint {
             Me => "native.me",
             ChangePassword => "native.change-password",
             ApiKeys => "native.api-keys",
+            MakeApiKey => "native.make-api-key",
             ApiKey => "native.api-key",
             Sessions => "native.sessions",
             EndSession => "native.end-session",
@@ -96,16 +98,18 @@ impl NativeEndpoint {
                 Auth::Required,
                 Cost::Credential,
             ),
-            ApiKeys => Line::new(
-                &["/auth/v1/api-keys"],
-                LIST_AND_MAKE,
+            ApiKeys => Line::new(&[API_KEYS], READ, Auth::Required, Cost::Read),
+            MakeApiKey => Line::new(&[API_KEYS], POST, Auth::Required, Cost::Credential),
+            ApiKey => Line::new(
+                &["/auth/v1/api-keys/*"],
+                DELETE,
                 Auth::Required,
-                Cost::Read,
+                Cost::Credential,
             ),
-            ApiKey => Line::new(&["/auth/v1/api-keys/*"], DELETE, Auth::Required, Cost::Read),
             Sessions => Line::new(&[SESSIONS], READ, Auth::Required, Cost::Read),
             EndSession => Line::new(&["/auth/v1/sessions/*"], DELETE, Auth::Required, Cost::Read),
-            EndOtherSessions => Line::new(&[SESSIONS], DELETE, Auth::Required, Cost::Read),
+            // also when there is none left: a revocation that is kept for 400 days
+            EndOtherSessions => Line::new(&[SESSIONS], DELETE, Auth::Required, Cost::Credential),
         }
     }
 }
@@ -124,7 +128,8 @@ pub(super) async fn answer(
         LogoutEverywhere => log_out_everywhere(context, request).await,
         Me => me(context, request).await,
         ChangePassword => change_password(context, request).await,
-        ApiKeys => api_keys::all(context, request).await,
+        ApiKeys => api_keys::list(context, request).await,
+        MakeApiKey => api_keys::make(context, request).await,
         ApiKey => api_keys::revoke(context, request).await,
         Sessions => sessions::list(context, request).await,
         EndSession => sessions::end(context, request).await,

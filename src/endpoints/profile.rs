@@ -22,11 +22,12 @@ pub enum Profile {
 /// What an endpoint costs an attacker's victim: the kind of default limit that stands before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Cost {
-    /// Hashes a password or checks a refresh token: few a minute.
+    /// Hashes a password, checks a refresh token, or writes what is kept for long, which a login
+    /// alone would not bound: few a minute.
     Credential,
     /// Makes an account: fewer.
     Registration,
-    /// Reads: no limit of its own.
+    /// Reads, or ends what a login opened: no limit of its own.
     Read,
 }
 

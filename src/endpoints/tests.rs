@@ -42,13 +42,30 @@ fn no_two_endpoints_share_a_path_or_a_name() {
             }
         }
     }
-    assert_eq!(all().count(), 26);
+    assert_eq!(all().count(), 27);
 }
 
 #[test]
 fn only_reading_is_free_of_a_limit_or_a_token() {
     for endpoint in all().filter(|e| e.auth() == Auth::None && *e != Endpoint::Jwks) {
         assert_ne!(endpoint.cost(), Cost::Read, "{endpoint:?}");
+    }
+}
+
+#[test]
+fn nobody_who_is_logged_in_fills_the_database_without_a_limit() {
+    // What these end, a login has opened, and that has a limit.
+    let ending = [
+        "native.logout",
+        "native.logout-everywhere",
+        "native.end-session",
+        "browser.logout",
+        "rag-modulo.logout",
+    ];
+    let changes = |endpoint: &Endpoint| endpoint.methods().iter().any(|m| !m.is_safe());
+    for endpoint in all().filter(changes) {
+        let is_ending = ending.contains(&endpoint.name());
+        assert_eq!(endpoint.cost() == Cost::Read, is_ending, "{endpoint:?}");
     }
 }
 

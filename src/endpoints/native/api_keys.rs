@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use http::{Method, Response, StatusCode};
+use http::{Response, StatusCode};
 use serde::Serialize;
 
 use crate::accounts::{AccountId, ApiKey, ApiKeyId, Binding, KeyOwner, NewApiKey, WrittenBinding};
@@ -54,26 +54,23 @@ impl View {
     }
 }
 
-/// Lists one's keys, or makes one.
-pub(super) async fn all(
+/// Lists one's keys.
+pub(super) async fn list(
     context: &EndpointContext,
     request: &EndpointRequest,
 ) -> Result<Response<Body>, Rejection> {
-    let account = owner(request)?;
-    if request.method == Method::POST {
-        return create(context, request, account).await;
-    }
-    let owner = Some(KeyOwner::User(account));
+    let owner = Some(KeyOwner::User(owner(request)?));
     let keys = context.accounts.api_keys(owner, (None, PAGE)).await?;
     let api_keys = keys.iter().map(View::of).collect();
     reply::json(StatusCode::OK, &Listed { api_keys })
 }
 
-async fn create(
+/// Makes a key of one's own.
+pub(super) async fn make(
     context: &EndpointContext,
     request: &EndpointRequest,
-    account: AccountId,
 ) -> Result<Response<Body>, Rejection> {
+    let account = owner(request)?;
     let mut form = Form::json(&request.headers, &request.body)?;
     let name = form.label("name");
     let seconds = form.optional_number("expires_in");
