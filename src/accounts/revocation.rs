@@ -9,6 +9,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 
 use super::session::SessionId;
+use super::user::AccountId;
 use crate::clock::{Clock, Timestamp};
 
 /// How many revocations the first tier holds: each new one costs a copy of those.
@@ -89,25 +90,22 @@ impl Revocations {
         issued_at: Timestamp,
     ) -> bool {
         let view = self.0.view.load();
-        let mut tiers = view.tiers.iter();
         match session {
-            Some(session) => tiers.any(|tier| tier.sessions.contains_key(&session)),
-            None => tiers
-                .filter_map(|tier| tier.subjects.get(subject))
-                // A NumericDate is a whole second: a token of the same second is revoked too.
-                .any(|(until, _)| issued_at.seconds() <= until.seconds()),
+            Some(session) => {
+                let mut tiers = view.tiers.iter();
+                tiers.any(|tier| tier.sessions.contains_key(&session))
+            }
+            // A NumericDate is a whole second: a token of the same second is revoked too.
+            None => view
+                .until(subject)
+                .is_some_and(|until| issued_at.seconds() <= until.seconds()),
         }
     }
 
     /// Up to when the subject's tokens without session were last revoked: it moves whenever the
     /// subject loses something, so whoever remembers the subject looks again.
     pub fn subject_until(&self, subject: &str) -> Option<Timestamp> {
-        let view = self.0.view.load();
-        let tiers = view.tiers.iter();
-        tiers
-            .filter_map(|tier| tier.subjects.get(subject))
-            .map(|(until, _)| *until)
-            .max()
+        self.0.view.load().until(subject)
     }
 
     /// Whether this is in force already.
@@ -162,6 +160,15 @@ impl Revocations {
 }
 
 impl View {
+    /// Up to when the subject's tokens are revoked. An account is kept under its id in the one form
+    /// of ids: other makers of tokens write a UUID in capitals.
+    fn until(&self, subject: &str) -> Option<Timestamp> {
+        let account = AccountId::parse(subject).ok();
+        let subject = account.as_ref().map_or(subject, AccountId::as_str);
+        let found = self.tiers.iter().filter_map(|t| t.subjects.get(subject));
+        found.map(|(until, _)| *until).max()
+    }
+
     fn has(&self, revocation: &Revocation) -> bool {
         self.tiers.iter().any(|tier| tier.has(revocation))
     }
@@ -259,6 +266,18 @@ mod tests {
         assert!(!revocations.is_revoked(None, "ann", at(1_001)));
         assert!(!revocations.is_revoked(None, "bob", at(1_000)));
         assert!(!revocations.is_revoked(Some(SessionId::random()), "ann", at(1_000)));
+    }
+
+    #[test]
+    fn an_account_is_revoked_however_a_token_writes_its_id() {
+        let revocations = Revocations::new(Clock::manual(at(1_000)));
+        let (subject, until) = (AccountId::random().to_string(), at(1_000));
+        let spellings = [subject.clone(), subject.to_uppercase()];
+        revocations.add([(Revocation::Subject { subject, until }, at(2_000))]);
+        for written in spellings {
+            assert!(revocations.is_revoked(None, &written, at(1_000)));
+            assert_eq!(revocations.subject_until(&written), Some(until));
+        }
     }
 
     #[test]
