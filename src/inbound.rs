@@ -13,6 +13,8 @@ mod peer;
 mod request_id;
 mod same_origin;
 
+use std::sync::Arc;
+
 use http::{HeaderMap, Method, Request, Version, header};
 use hyper::ext::Protocol;
 use hyper::upgrade::OnUpgrade;
@@ -55,6 +57,8 @@ pub struct Inbound {
 pub struct Upgrade {
     pub protocol: UpgradeProtocol,
     pub on_upgrade: OnUpgrade,
+    /// Keeps an HTTP/2 connection busy: to be held as long as what comes of the switch.
+    pub busy: Option<Arc<Passage>>,
 }
 
 /// What may be switched to. Anything else is answered as if it had not been asked for
@@ -124,6 +128,7 @@ impl Inbound {
         let upgrade = protocol.map(|protocol| Upgrade {
             protocol,
             on_upgrade: hyper::upgrade::on(&mut req),
+            busy: req.extensions_mut().remove(),
         });
         let (parts, body) = req.into_parts();
         let path = CleanPath::parse(parts.uri.path_and_query().ok_or(Malformed::Target)?)?;
@@ -175,6 +180,7 @@ impl Upgrade {
         Self {
             protocol,
             on_upgrade: hyper::upgrade::on(Request::new(())),
+            busy: None,
         }
     }
 }

@@ -27,7 +27,6 @@ pub(super) struct Exchange {
     wire: Arc<Wire>,
     counters: Arc<Counters>,
     version: Version,
-    connects: bool,
     /// Tells a paced request body that the answer has begun.
     begun: Option<Arc<AtomicBool>>,
     /// `None` once the answer has taken it over.
@@ -53,7 +52,7 @@ pub(super) struct Delivery {
 impl Exchange {
     /// Takes a request off the connection: its body is paced, and keeps the connection busy.
     pub(super) fn begin(
-        request: Request<Incoming>,
+        mut request: Request<Incoming>,
         wire: &Arc<Wire>,
         counters: &Arc<Counters>,
         rate: MinimumRate,
@@ -62,7 +61,11 @@ impl Exchange {
         let passage = wire.flight.enter();
         let mut begun = None;
         let version = request.version();
-        let connects = request.method() == Method::CONNECT;
+        if request.method() == Method::CONNECT {
+            // A tunnel outlives its answer, and other requests of HTTP/2 come and go beside it.
+            let tunnel = Arc::new(wire.flight.enter());
+            request.extensions_mut().insert(tunnel);
+        }
         let request = request.map(|body| {
             if body.is_end_stream() {
                 return ClientBody::incoming(body, None);
@@ -75,7 +78,6 @@ impl Exchange {
             wire: Arc::clone(wire),
             counters: Arc::clone(counters),
             version,
-            connects,
             begun,
             passage: Some(passage),
         };
@@ -93,10 +95,7 @@ impl Exchange {
         if let Some(begun) = &self.begun {
             begun.store(true, Ordering::Relaxed);
         }
-        let switched = match self.version {
-            Version::HTTP_2 => self.connects && response.status().is_success(),
-            _ => response.status() == StatusCode::SWITCHING_PROTOCOLS,
-        };
+        let switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;
         if switched {
             self.wire.set_tunnelled();
         }
@@ -252,7 +251,6 @@ mod tests {
                 wire: Wire::new(),
                 counters: Arc::default(),
                 version,
-                connects: false,
                 begun: None,
                 passage: None,
             };

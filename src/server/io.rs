@@ -50,7 +50,7 @@ pub(super) struct Wire {
     head: Mark,
     /// The first write that the client did not take.
     blocked: Mark,
-    /// Set when the connection carries a tunnel, which has deadlines of its own.
+    /// Set when the connection has become a tunnel, which has deadlines of its own.
     tunnelled: AtomicBool,
 }
 

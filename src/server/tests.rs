@@ -33,7 +33,7 @@ use super::dev_cert::DevCertificate;
 use super::*;
 use crate::body::Body;
 use crate::clock::Clock;
-use crate::inbound::{ClientBody, ClientBodyError, Peer};
+use crate::inbound::{ClientBody, ClientBodyError, Passage, Peer};
 
 /// Long enough for anything that is to happen; a test that waits this long has failed.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -87,7 +87,9 @@ impl Handler {
             "/big" => Body::from(Bytes::from(vec![b'x'; 64 << 20])),
             "/tunnel" => {
                 let tunnel = hyper::upgrade::on(&mut request);
+                let busy = request.extensions_mut().remove::<Arc<Passage>>();
                 tokio::task::spawn_local(async move {
+                    let _busy = busy;
                     let mut tunnel = TokioIo::new(tunnel.await.unwrap());
                     let mut word = [0; 5];
                     while tunnel.read_exact(&mut word).await.is_ok() {

@@ -272,6 +272,7 @@ impl Bench {
         let upgrade = asks.then(|| Upgrade {
             protocol: UpgradeProtocol::WebSocket,
             on_upgrade: hyper::upgrade::on(&mut request),
+            busy: None,
         });
         let (parts, incoming) = request.into_parts();
         let body = ClientBody::incoming(incoming, None);

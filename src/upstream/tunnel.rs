@@ -35,7 +35,7 @@ use super::error::ProtocolError;
 use super::request::Outgoing;
 use super::server::Outstanding;
 use crate::body::Body;
-use crate::inbound::{Upgrade, UpgradeProtocol};
+use crate::inbound::{Passage, Upgrade, UpgradeProtocol};
 use crate::secret;
 use crate::streams::{Cause, Tether, over};
 
@@ -49,6 +49,7 @@ const CLOSING: Duration = Duration::from_secs(1);
 /// extended CONNECT (RFC 8441). The server is always asked in HTTP/1.1.
 pub(super) struct Switch {
     client: OnUpgrade,
+    busy: Option<Arc<Passage>>,
     asked_in: AskedIn,
     /// What the server has to prove that it read.
     key: Option<HeaderValue>,
@@ -86,6 +87,7 @@ impl Switch {
         }
         Self {
             client: upgrade.on_upgrade,
+            busy: upgrade.busy,
             asked_in,
             key: headers.get(SEC_WEBSOCKET_KEY).cloned(),
             tether: None,
@@ -145,6 +147,7 @@ impl Switch {
             client: self.client,
             server,
             idle,
+            _busy: self.busy,
             _outstanding: in_flight.server,
         };
         response.extensions_mut().insert(traffic);
@@ -172,6 +175,7 @@ struct Tunnel {
     server: OnUpgrade,
     idle: Duration,
     traffic: Running,
+    _busy: Option<Arc<Passage>>,
     _outstanding: Outstanding,
 }
 
