@@ -120,6 +120,12 @@ impl Accounts {
         &self,
         session: SessionId,
     ) -> Result<Option<LiveSession>, StoreError> {
+        let found = self.store().live_session(session, self.now()).await?;
+        if found.is_some() || !self.0.uses.lock().contains_key(&session) {
+            return Ok(found);
+        }
+        // Another worker has just extended it, and that waits to be written.
+        self.write_uses().await?;
         self.store().live_session(session, self.now()).await
     }
 

@@ -203,6 +203,20 @@ async fn a_session_without_use_ends_and_one_in_use_lives_to_its_absolute_end() {
 }
 
 #[tokio::test]
+async fn a_use_at_the_last_moment_holds_for_every_worker_before_it_is_written() {
+    let world = World::new().await;
+    let other = worker(&world.accounts, &world.clock);
+    let cookie = world.log_in(Keep::UntilClosed).await;
+    world.turn(DAY - Duration::from_secs(1)).await;
+    assert!(world.is_good(&cookie).await);
+    world.turn(Duration::from_secs(1)).await;
+    let judged = other
+        .judge((&SessionCookie::OfHost, &cookie), client(), &world.tokens)
+        .await;
+    assert!(judged.unwrap().is_some());
+}
+
+#[tokio::test]
 async fn the_use_of_a_session_is_recorded_once_an_hour() {
     let world = World::new().await;
     let cookie = world.log_in(Keep::UntilClosed).await;
