@@ -102,10 +102,10 @@ impl Gateway {
         &self,
         snapshot: &Snapshot,
         peer: Peer,
-        req: Request<ClientBody>,
+        req: Box<Request<ClientBody>>,
         account: &mut Account,
     ) -> Result<Response<Body>, Rejection> {
-        let mut req = Inbound::parse(account.id(), peer, req, &snapshot.trusted_proxies)?;
+        let mut req = Inbound::parse(account.id(), peer, *req, &snapshot.trusted_proxies)?;
         account.parsed(&req);
         self.check_certificate(&req)?;
         if let Some(askers) = snapshot.asked_by(&req) {

@@ -172,13 +172,13 @@ impl Upstream {
     /// # Errors
     ///
     /// When no server gave an answer, or the request's own body was the reason.
-    pub async fn forward(
+    pub fn forward(
         &self,
         pools: &Pools,
-        (request, stamps): (Box<Request>, Stamping<'_>),
+        request: (Box<Request>, Stamping<'_>),
         mapping: &Mapping<'_>,
-    ) -> Result<Response<Body>, UpstreamError> {
-        exchange::exchange(self, pools, (request, stamps), mapping).await
+    ) -> impl Future<Output = Result<Response<Body>, UpstreamError>> {
+        exchange::exchange(self, pools, request, mapping)
     }
 
     fn keeping(&self) -> Keeping {

@@ -50,13 +50,14 @@ pub(super) struct Delivery {
 }
 
 impl Exchange {
-    /// Takes a request off the connection: its body is paced, and keeps the connection busy.
+    /// Takes a request off the connection: its body is paced, and keeps the connection busy. Boxed, since
+    /// the request is handed on from here to where it is read.
     pub(super) fn begin(
         mut request: Request<Incoming>,
         wire: &Arc<Wire>,
         counters: &Arc<Counters>,
         rate: MinimumRate,
-    ) -> (Self, Request<ClientBody>) {
+    ) -> (Self, Box<Request<ClientBody>>) {
         wire.head_complete();
         let passage = wire.flight.enter();
         let mut begun = None;
@@ -81,7 +82,7 @@ impl Exchange {
             begun,
             passage: Some(passage),
         };
-        (exchange, request)
+        (exchange, Box::new(request))
     }
 
     /// Gives the answer to the connection; `closing` ends an HTTP/1.1 connection with it.

@@ -33,7 +33,7 @@ struct Lane {
 /// Where requests are laid for a [`Serve`], one at a time, and answers for their client.
 #[derive(Default)]
 pub struct Desk {
-    request: Cell<Option<(Peer, Request<ClientBody>)>>,
+    request: Cell<Option<(Peer, Box<Request<ClientBody>>)>>,
     answer: Cell<Option<Response<Body>>>,
 }
 
@@ -52,7 +52,7 @@ impl<S: Serve> Lanes<S> {
     }
 
     /// Answers one request.
-    pub(super) fn carry(self: &Rc<Self>, peer: Peer, request: Request<ClientBody>) -> Ride<S> {
+    pub(super) fn carry(self: &Rc<Self>, peer: Peer, request: Box<Request<ClientBody>>) -> Ride<S> {
         let free = self.free.borrow_mut().pop();
         let lane = free.unwrap_or_else(|| Lane::new(Rc::clone(&self.service)));
         lane.desk.request.set(Some((peer, request)));
@@ -76,7 +76,7 @@ impl Lane {
 
 impl Desk {
     /// The next request.
-    pub async fn next(&self) -> (Peer, Request<ClientBody>) {
+    pub async fn next(&self) -> (Peer, Box<Request<ClientBody>>) {
         poll_fn(|_| match self.request.take() {
             Some(request) => Poll::Ready(request),
             // Whoever lays one there polls next.
@@ -156,7 +156,7 @@ mod tests {
             server_name: None,
         };
         let request = Request::builder().uri(path);
-        lanes.carry(peer, request.body(ClientBody::default()).unwrap())
+        lanes.carry(peer, Box::new(request.body(ClientBody::default()).unwrap()))
     }
 
     fn free(lanes: &Lanes<Service>) -> usize {

@@ -54,7 +54,7 @@ impl Serve for Handler {
     async fn serve(&self, desk: &Desk) {
         loop {
             let (peer, request) = desk.next().await;
-            desk.answer(self.answer(peer, request).await);
+            desk.answer(self.answer(peer, *request).await);
         }
     }
 }
