@@ -86,11 +86,15 @@ impl Origin {
     }
 
     pub(super) fn stamp(&self, headers: &mut HeaderMap) {
-        headers.insert(X_FORWARDED_FOR, self.client.clone());
-        headers.insert(X_REAL_IP, self.client.clone());
-        headers.insert(X_FORWARDED_PROTO, self.scheme.clone());
-        headers.insert(X_FORWARDED_HOST, self.host.clone());
-        headers.insert(FORWARDED, self.forwarded.clone());
+        for (name, value) in [
+            (X_FORWARDED_FOR, &self.client),
+            (X_REAL_IP, &self.client),
+            (X_FORWARDED_PROTO, &self.scheme),
+            (X_FORWARDED_HOST, &self.host),
+            (FORWARDED, &self.forwarded),
+        ] {
+            headers.insert(name, value.clone());
+        }
     }
 }
 
