@@ -37,7 +37,10 @@ impl RuleSet {
             draft.number(standing.remaining);
             draft.text(";t=").number(seconds(full_in));
         });
-        if let Some(limit) = limit {
+        if let Some(mut limit) = limit {
+            // It differs from answer to answer, and HTTP/2's table of fields is for what comes again: a
+            // sensitive value is never put there (RFC 7541 §6.2.3).
+            limit.set_sensitive(true);
             headers.append(RATE_LIMIT, limit);
         }
     }

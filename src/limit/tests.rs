@@ -155,6 +155,7 @@ async fn a_refusal_says_when_to_come_back_and_then_holds_to_it() {
     rules.write_headers(first, &Values::default(), &mut headers);
     assert_eq!(headers["ratelimit-policy"], "\"api\";q=2;w=60");
     assert_eq!(headers["ratelimit"], "\"api\";r=1;t=30");
+    assert!(headers["ratelimit"].is_sensitive());
 
     let _ = limits.admit(&rules, &[], &from("192.0.2.1")).await.unwrap();
     clock.advance(Duration::from_millis(500));
