@@ -21,14 +21,24 @@ pub struct Reserved {
 #[derive(Clone, Debug)]
 struct Outline([u64; 32]);
 
-/// What says where a request came from. Rebuilt by us; whatever a peer sends is taken off. And
-/// `Proxy`, which CGI reads as the place to send the backend's own requests (CVE-2016-5385).
-const FORWARDING: [&str; 5] = [
+/// What says where a request came from. Rebuilt by us, or told to nobody; whatever a peer sends is
+/// taken off. And `Proxy`, which CGI reads as the place to send the backend's own requests
+/// (CVE-2016-5385).
+const FORWARDING: [&str; 8] = [
     "forwarded",
     "proxy",
+    "true-client-ip",
+    "x-client-ip",
+    "x-cluster-client-ip",
     "x-real-ip",
     "x-request-id",
     "x-envoy-original-path",
+];
+/// What makes another method of the one that was judged.
+const METHODS: [&str; 3] = [
+    "x-http-method",
+    "x-http-method-override",
+    "x-method-override",
 ];
 const FORWARDING_PREFIXES: [&str; 3] = ["x-forwarded-", "x-original-", "x-rewrite-"];
 
@@ -72,6 +82,7 @@ impl Reserved {
             .prefixes
             .extend(FORWARDING_PREFIXES.map(str::to_owned));
         reserved.names.extend(FORWARDING.map(str::to_owned));
+        reserved.names.extend(METHODS.map(str::to_owned));
         reserved.names.extend(HOP_BY_HOP.map(str::to_owned));
         reserved.and(std::iter::empty())
     }
@@ -199,6 +210,9 @@ mod tests {
             "Upgrade",
             "HTTP2-Settings",
             "X-Real-IP",
+            "True-Client-IP",
+            "X_Client_IP",
+            "X-HTTP-Method-Override",
             "X-Authenticated_User",
             "Proxy",
             "_te",

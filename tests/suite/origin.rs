@@ -26,6 +26,8 @@ async fn forwarding_headers_of_an_untrusted_client_are_rebuilt() {
         "x-forwarded-anything",
         "forwarded",
         "x-real-ip",
+        "true-client-ip",
+        "x-http-method-override",
         "x-original-url",
         "x-rewrite-url",
         "x-envoy-original-path",
