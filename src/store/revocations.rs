@@ -145,6 +145,43 @@ pub(super) async fn write(
     Ok(())
 }
 
+/// Which of an account's sessions that have not ended are revoked.
+pub(super) struct Whose<'a> {
+    pub account: &'a str,
+    pub only: Option<&'a str>,
+    pub but: Option<&'a str>,
+}
+
+/// Adds the revocations of an account's sessions that have not ended: by one statement, since
+/// nobody bounds how many somebody opens, and a change must end within its time all the same.
+pub(super) async fn write_sessions(
+    connection: &mut Connection<'_>,
+    whose: &Whose<'_>,
+    forget_at: Timestamp,
+) -> Result<(), StoreError> {
+    query(match connection {
+        Connection::Sqlite(_) => {
+            "INSERT INTO revocations (session_id, expires_at, revoked_at) \
+             SELECT id, $4, CAST(unixepoch('subsec') * 1000 AS INTEGER) FROM sessions \
+             WHERE account_id = $1 AND ended_at IS NULL \
+             AND ($2 IS NULL OR id = $2) AND ($3 IS NULL OR id <> $3)"
+        }
+        Connection::Postgres(_) => {
+            "INSERT INTO revocations (session_id, expires_at, revoked_at) \
+             SELECT id, $4, (extract(epoch FROM clock_timestamp()) * 1000)::bigint FROM sessions \
+             WHERE account_id = $1 AND ended_at IS NULL \
+             AND ($2 IS NULL OR id = $2) AND ($3 IS NULL OR id <> $3)"
+        }
+    })
+    .bind(whose.account)
+    .bind(whose.only)
+    .bind(whose.but)
+    .bind(forget_at.millis())
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
 impl Change for Sweep {
     type Output = u64;
 

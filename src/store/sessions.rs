@@ -1,5 +1,6 @@
 //! Sessions in the database.
 
+use super::revocations::Whose;
 use super::sql::{Connection, query};
 use super::{Change, Store, accounts, audit, revocations, rows};
 use crate::accounts::audit::{Entry, Event};
@@ -221,14 +222,20 @@ pub(super) async fn end(
         Which::Only(session) => (Some(session.to_string()), None),
         Which::AllBut(session) => (None, Some(session.to_string())),
     };
+    let whose = Whose {
+        account: account.as_str(),
+        only: only.as_deref(),
+        but: but.as_deref(),
+    };
+    revocations::write_sessions(connection, &whose, ending.forget_at).await?;
     let ended = query(
         "UPDATE sessions SET ended_at = $2 WHERE account_id = $1 AND ended_at IS NULL \
          AND ($3 IS NULL OR id = $3) AND ($4 IS NULL OR id <> $4) RETURNING id",
     )
-    .bind(account.to_string())
+    .bind(whose.account)
     .bind(ending.at.millis())
-    .bind(only)
-    .bind(but)
+    .bind(whose.only)
+    .bind(whose.but)
     .fetch_all(&mut *connection)
     .await?;
     let mut revoked = Revoked::with_capacity(ended.len() + 1);
@@ -238,16 +245,15 @@ pub(super) async fn end(
     }
     match which {
         Which::All | Which::AllBut(_) => {
-            let revocation = Revocation::Subject {
+            let subject = Revocation::Subject {
                 subject: account.to_string(),
                 until: ending.at,
             };
-            revoked.push((revocation, ending.forget_subject_at()));
+            let forget_at = ending.forget_subject_at();
+            revocations::write(connection, &subject, forget_at).await?;
+            revoked.push((subject, forget_at));
         }
         Which::Only(_) => {}
-    }
-    for (revocation, forget_at) in &revoked {
-        revocations::write(connection, revocation, *forget_at).await?;
     }
     Ok(revoked)
 }

@@ -1,5 +1,6 @@
 //! PostgreSQL: the suite of every store, and what is special about a server.
 
+mod many;
 mod wire;
 
 use std::collections::BTreeSet;
