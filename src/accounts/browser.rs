@@ -14,6 +14,10 @@ use crate::store::{LiveSession, SessionUse, StoreError, UseSessions};
 /// forgotten: a session's last use is then an older one.
 const MOST_USES: usize = 100_000;
 
+/// So many uses are written as one change: a hundred thousand, after the database was away, would
+/// take longer than a change may, and would never be written.
+const USES_AT_ONCE: usize = 500;
+
 /// The last use of a session is recorded at most so often.
 const USE_INTERVAL: Duration = Duration::from_secs(3600);
 
@@ -169,22 +173,65 @@ impl Accounts {
 
     /// Writes the uses that were noted. While the database is away they wait.
     pub async fn write_uses(&self) -> Result<(), StoreError> {
-        let noted: Vec<SessionUse> = self.0.uses.lock().drain().map(|(_, used)| used).collect();
-        if noted.is_empty() {
-            return Ok(());
-        }
-        let written = self.store().commit(UseSessions(noted.clone())).await;
-        if written.is_err() {
-            for used in noted {
-                self.0.uses.lock().entry(used.session).or_insert(used);
+        loop {
+            let part = self.0.uses.take();
+            if part.is_empty() {
+                return Ok(());
+            }
+            let written = self.store().commit(UseSessions(part.clone())).await;
+            if written.is_err() {
+                let mut uses = self.0.uses.lock();
+                for used in part {
+                    uses.entry(used.session).or_insert(used);
+                }
+                return written;
             }
         }
-        written
     }
 }
 
 impl Uses {
+    /// Some of those that wait, as many as one change may have; they are the caller's to write.
+    fn take(&self) -> Vec<SessionUse> {
+        let mut uses = self.lock();
+        let some: Vec<SessionId> = uses.keys().take(USES_AT_ONCE).copied().collect();
+        some.iter()
+            .filter_map(|session| uses.remove(session))
+            .collect()
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<SessionId, SessionUse>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Timestamp;
+    use crate::inbound::ClientIp;
+
+    #[test]
+    fn whatever_was_used_is_written_by_changes_that_each_end_in_time() {
+        let at = Timestamp::from_seconds(1_800_000_000);
+        let client = ClientIp::new([192, 0, 2, 1].into());
+        let used = || SessionUse {
+            session: SessionId::random(),
+            at,
+            client,
+            until: at,
+        };
+        let noted: HashMap<_, _> = std::iter::repeat_with(used)
+            .map(|used| (used.session, used))
+            .take(1201)
+            .collect();
+        let uses = Uses(Arc::new(Mutex::new(noted.clone())));
+        let mut taken = HashMap::new();
+        for most in [500, 500, 201, 0] {
+            let part = uses.take();
+            assert_eq!(part.len(), most);
+            taken.extend(part.into_iter().map(|used| (used.session, used)));
+        }
+        assert_eq!(taken, noted);
     }
 }
