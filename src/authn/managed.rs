@@ -110,14 +110,16 @@ impl ManagedSettings {
             // Nobody has cached a key set that lacks it.
             return Ok(Some((1, now)));
         };
-        let lead = match accounts.signing_key_order(newest.number).await? {
-            Some(Pace::Now) => AT_ONCE.min(self.publish),
-            Some(Pace::Published) => self.publish,
-            None if now + self.publish >= newest.signs_from + self.rotate => self.publish,
+        // After its predecessor, whatever this node's clock says.
+        let published = || (now + self.publish).max(newest.signs_from + Duration::from_millis(1));
+        let signs_from = match accounts.signing_key_order(newest.number).await? {
+            // Somebody may have the key that signs: a newest one that is only published is not
+            // waited for.
+            Some(Pace::Now) => now + AT_ONCE.min(self.publish),
+            Some(Pace::Published) => published(),
+            None if now + self.publish >= newest.signs_from + self.rotate => published(),
             None => return Ok(None),
         };
-        // After its predecessor, whatever this node's clock says.
-        let signs_from = (now + lead).max(newest.signs_from + Duration::from_millis(1));
         Ok(Some((newest.number.saturating_add(1), signs_from)))
     }
 

@@ -106,6 +106,22 @@ async fn a_key_that_was_ordered_comes_at_once_and_only_once() {
 }
 
 #[tokio::test]
+async fn a_key_that_is_wanted_at_once_does_not_wait_for_one_that_is_only_published() {
+    let (_folder, accounts) = accounts().await;
+    let settings = settings(&[secret(1)]);
+    tended(&settings, &accounts, T0).await;
+    let due = T0 + 9 * HOUR;
+    let published = tended(&settings, &accounts, due).await;
+    assert_eq!(published[1].signs_from, due + HOUR);
+    accounts.order_signing_key(Pace::Now).await.unwrap();
+    let keys = tended(&settings, &accounts, due).await;
+    assert_eq!(signing(&settings, &keys, due), keys[0].id);
+    for later in [AT_ONCE, HOUR, 2 * HOUR] {
+        assert_eq!(signing(&settings, &keys, due + later), keys[2].id);
+    }
+}
+
+#[tokio::test]
 async fn a_new_master_key_seals_what_an_old_one_sealed() {
     let (_folder, accounts) = accounts().await;
     let old = settings(&[secret(1)]);
