@@ -141,7 +141,7 @@ pub async fn perform(
             let new = NewApiKey {
                 name: fields::read("name", DisplayName::parse(&name))?,
                 binding: fields::read("binding", Binding::parse(&binding))?,
-                lifetime: lifetime.map(Duration::from_secs),
+                lifetime: lifetime.map(some_time).transpose()?,
             };
             let owner = find_owner(accounts, &owner).await?;
             let issued = accounts.create_api_key(owner, new, origin).await?;
@@ -286,6 +286,17 @@ async fn find_service(
     let name = fields::read("service", ServiceName::parse(service))?;
     let found = accounts.service_by_name(&name).await?;
     found.ok_or(OperationError::UnknownService)
+}
+
+/// A key that is dead when it is made would be shown as if it were good.
+fn some_time(seconds: u64) -> Result<Duration, OperationError> {
+    match seconds {
+        0 => Err(OperationError::Invalid {
+            field: "lifetime",
+            reason: String::from("at least 1"),
+        }),
+        1.. => Ok(Duration::from_secs(seconds)),
+    }
 }
 
 fn parse_key(text: &str) -> Result<ApiKeyId, OperationError> {

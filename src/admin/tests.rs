@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use tempfile::TempDir;
 
 use super::client::{self, ClientError};
+use super::machines::MachineCommand;
 use super::users::{UserAnswer, UserCommand, UserView};
 use super::*;
 use crate::accounts::{Accounts, Cost, HashSettings, LoginName, PlainPassword, Rules, Settings};
@@ -158,4 +159,19 @@ async fn without_a_gateway_the_command_line_learns_that_there_is_none() {
     let elsewhere = bench.folder.path().join("nowhere.sock");
     let told = client::command(&elsewhere, &UserCommand::Show { user: ann() }).await;
     assert!(matches!(told, Err(ClientError::Absent)));
+}
+
+#[tokio::test]
+async fn a_key_that_would_be_dead_at_once_is_not_made() {
+    let bench = Bench::new().await;
+    let add = r#"{"operation":"service_add","name":"reports"}"#;
+    let create =
+        r#"{"operation":"key_create","owner":{"service":"reports"},"name":"x","lifetime":0}"#;
+    let tell = async |text: &str| {
+        let command: MachineCommand = serde_json::from_str(text).unwrap();
+        client::command(&bench.socket, &command).await
+    };
+    tell(add).await.unwrap();
+    let refused = tell(create).await.unwrap_err();
+    assert_eq!(refused.to_string(), "lifetime: at least 1");
 }
