@@ -172,7 +172,6 @@ impl Process {
             // Waited for, so that the socket's file goes before the process does.
             drop(operators.await);
         }
-        parts.services.accounts.close().await;
         Ok(())
     }
 

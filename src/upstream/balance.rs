@@ -26,8 +26,9 @@ pub(super) enum NoServer {
 }
 
 /// Chooses among `servers` and counts the request. A server whose rest is over gets its trial
-/// first, unless it is still busy with what it did not answer. When all rest, the one whose rest ends first is asked: a guess of ours never refuses what
-/// a server might answer. `now` is read only when a server rests.
+/// first, unless it is still busy with what it did not answer. When all rest, the one whose rest ends
+/// first is asked: a guess of ours never refuses what a server might answer. `now` is read only when a
+/// server rests.
 pub(super) fn choose(
     servers: &[Arc<Server>],
     choice: &Choice<'_>,

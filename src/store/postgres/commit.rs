@@ -88,14 +88,15 @@ impl PostgresStore {
             match self.attempt(change).await? {
                 Attempt::Committed(output) => return Ok(output),
                 Attempt::Undone(error) => return Err(error),
-                Attempt::Met(error) if attempt == ATTEMPTS => {
+                Attempt::Met(error) if attempt >= ATTEMPTS => {
                     tracing::warn!(%error, "a change met others too often");
                     return Err(StoreError::Busy);
                 }
                 Attempt::Met(_) => tokio::time::sleep(pause(attempt)).await,
                 Attempt::Unknown(output, transaction) => match self.fate(&transaction).await? {
                     Fate::Committed => return Ok(output),
-                    Fate::Undone => {}
+                    Fate::Undone if attempt >= ATTEMPTS => return Err(StoreError::Busy),
+                    Fate::Undone => tokio::time::sleep(pause(attempt)).await,
                 },
             }
             attempt += 1;
