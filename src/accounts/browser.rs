@@ -208,23 +208,27 @@ impl Uses {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::Timestamp;
+    use crate::accounts::samples;
+    use crate::clock::{Clock, Timestamp};
     use crate::inbound::ClientIp;
 
-    #[test]
-    fn whatever_was_used_is_written_by_changes_that_each_end_in_time() {
-        let at = Timestamp::from_seconds(1_800_000_000);
+    const NOW: Timestamp = Timestamp::from_seconds(1_800_000_000);
+
+    fn noted(count: usize) -> HashMap<SessionId, SessionUse> {
         let client = ClientIp::new([192, 0, 2, 1].into());
         let used = || SessionUse {
             session: SessionId::random(),
-            at,
+            at: NOW,
             client,
-            until: at,
+            until: NOW,
         };
-        let noted: HashMap<_, _> = std::iter::repeat_with(used)
-            .map(|used| (used.session, used))
-            .take(1201)
-            .collect();
+        let uses = std::iter::repeat_with(used).take(count);
+        uses.map(|used| (used.session, used)).collect()
+    }
+
+    #[test]
+    fn uses_are_taken_in_parts_and_none_is_lost() {
+        let noted = noted(1201);
         let uses = Uses(Arc::new(Mutex::new(noted.clone())));
         let mut taken = HashMap::new();
         for most in [500, 500, 201, 0] {
@@ -233,5 +237,13 @@ mod tests {
             taken.extend(part.into_iter().map(|used| (used.session, used)));
         }
         assert_eq!(taken, noted);
+    }
+
+    #[tokio::test]
+    async fn all_parts_are_written_at_one_go() {
+        let (accounts, _folder) = samples::open(&Clock::manual(NOW)).await;
+        accounts.0.uses.lock().extend(noted(1201));
+        accounts.write_uses().await.unwrap();
+        assert!(accounts.0.uses.lock().is_empty());
     }
 }

@@ -34,13 +34,14 @@ const FORWARDING: [&str; 8] = [
     "x-request-id",
     "x-envoy-original-path",
 ];
+const FORWARDING_PREFIXES: [&str; 3] = ["x-forwarded-", "x-original-", "x-rewrite-"];
+
 /// What makes another method of the one that was judged.
 const METHODS: [&str; 3] = [
     "x-http-method",
     "x-http-method-override",
     "x-method-override",
 ];
-const FORWARDING_PREFIXES: [&str; 3] = ["x-forwarded-", "x-original-", "x-rewrite-"];
 
 /// Valid for one connection only (RFC 9110 §7.6.1), and credentials for a proxy.
 const HOP_BY_HOP: [&str; 9] = [
