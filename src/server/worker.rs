@@ -10,8 +10,8 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use ipnet::IpNet;
+use tokio::runtime::{LocalOptions, LocalRuntime};
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::task::LocalSet;
 
 use super::Serve;
 use super::connection;
@@ -117,19 +117,22 @@ impl Workers {
             let (sender, receiver) = mpsc::unbounded_channel();
             let stage = drain.subscribe();
             let (make, shared) = (Arc::clone(&make), Arc::clone(shared));
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()
-                .map_err(StartError::Runtime)?;
+            let (report, set_up) = std::sync::mpsc::channel();
             let thread = std::thread::Builder::new()
                 .name(format!("worker-{index}"))
-                .spawn(move || {
-                    let local = LocalSet::new();
-                    local.block_on(&runtime, async {
-                        run(make(index), shared, receiver, stage).await;
-                    });
+                .spawn(move || match runtime() {
+                    Ok(runtime) => {
+                        drop(report.send(Ok(())));
+                        let serving = async { run(make(index), shared, receiver, stage).await };
+                        runtime.block_on(serving);
+                    }
+                    Err(error) => drop(report.send(Err(error))),
                 })
                 .map_err(StartError::Thread)?;
+            set_up
+                .recv()
+                .unwrap_or_else(|gone| Err(io::Error::other(gone)))
+                .map_err(StartError::Runtime)?;
             threads.push(thread);
             mailboxes.push(Mailbox {
                 sender,
@@ -200,6 +203,14 @@ fn ask(to: &Mailbox) -> oneshot::Receiver<()> {
     // A worker that has ended drops the question, and so the answer fails.
     drop(to.sender.send(Message::Pulse(sender)));
     answer
+}
+
+/// The runtime of this thread. It has one queue for all tasks, where a `LocalSet` would have its own beside that of the
+/// connections to backends, and look for events each time that one wakes the other.
+fn runtime() -> io::Result<LocalRuntime> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build_local(LocalOptions::default())
 }
 
 /// Serves what comes into the mailbox until it is told to cut, or left alone.
