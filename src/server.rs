@@ -13,6 +13,7 @@ mod executor;
 mod handshakes;
 mod io;
 mod lanes;
+mod large_pages;
 mod linger;
 mod listener;
 mod proxy;

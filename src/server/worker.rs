@@ -20,6 +20,7 @@ use super::drain::{DrainControl, Stage};
 use super::exchange::Closing;
 use super::handshakes::Handshakes;
 use super::lanes::Lanes;
+use super::large_pages;
 use super::listener::Plan;
 use super::redirect::Redirect;
 use super::settings::{Bounds, Settings};
@@ -120,13 +121,16 @@ impl Workers {
             let (report, set_up) = std::sync::mpsc::channel();
             let thread = std::thread::Builder::new()
                 .name(format!("worker-{index}"))
-                .spawn(move || match runtime() {
-                    Ok(runtime) => {
-                        drop(report.send(Ok(())));
-                        let serving = async { run(make(index), shared, receiver, stage).await };
-                        runtime.block_on(serving);
+                .spawn(move || {
+                    large_pages::for_this_thread();
+                    match runtime() {
+                        Ok(runtime) => {
+                            drop(report.send(Ok(())));
+                            let serving = async { run(make(index), shared, receiver, stage).await };
+                            runtime.block_on(serving);
+                        }
+                        Err(error) => drop(report.send(Err(error))),
                     }
-                    Err(error) => drop(report.send(Err(error))),
                 })
                 .map_err(StartError::Thread)?;
             set_up

@@ -313,3 +313,22 @@ pub async fn of_many_accounts_under_way_at_kill_minus_9_those_answered_201_are_t
         login(&gateway.https(), &email).await;
     }
 }
+
+#[tokio::test]
+async fn pages_of_2_mb_are_meant_for_the_memory_of_the_workers_and_no_other() {
+    let upstream = Upstream::echo().await;
+    let config = Config::new().app(&upstream);
+    let gateway = config.toml("[server]\nworkers = 2").start().await;
+    let pid = gateway.process().id();
+    let mappings = std::fs::read_to_string(format!("/proc/{pid}/smaps")).unwrap();
+    let (mut size, mut meant) = (0, 0);
+    for line in mappings.lines() {
+        match line.split_whitespace().collect::<Vec<_>>()[..] {
+            ["Size:", kb, "kB"] => size = kb.parse().unwrap(),
+            ["VmFlags:", ref flags @ ..] if flags.contains(&"hg") => meant += size,
+            _ => {}
+        }
+    }
+    let given = std::path::Path::new("/sys/kernel/mm/transparent_hugepage").exists();
+    assert_eq!(meant, if given { 2 * 8 * 1024_u32 } else { 0 });
+}
