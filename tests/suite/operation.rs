@@ -330,5 +330,5 @@ async fn pages_of_2_mb_are_meant_for_the_memory_of_the_workers_and_no_other() {
         }
     }
     let given = std::path::Path::new("/sys/kernel/mm/transparent_hugepage").exists();
-    assert_eq!(meant, if given { 2 * 4 * 1024_u32 } else { 0 });
+    assert_eq!(meant, if given { 2 * 8 * 1024_u32 } else { 0 });
 }
