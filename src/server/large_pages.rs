@@ -9,8 +9,8 @@ const PAGE: usize = 2 << 20;
 const SHARE: usize = 8 << 20;
 
 /// Asks for large pages for the memory that this thread allocates first. That memory is on more pages of 4 kB than the
-/// processor's translation cache holds: large ones save 6 % of the time of a request (docs/performance.md, Memory for
-/// time). Where the system has none to give, all stays as it is.
+/// processor's translation cache holds: large ones save 3 % of the time of a request and more (docs/performance.md, Memory
+/// for time). Where the system has none to give, all stays as it is.
 pub(super) fn for_this_thread() {
     // The allocator gives each thread memory of its own, upward from where this lies.
     let here = Box::new(0_u8);
