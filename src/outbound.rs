@@ -110,7 +110,10 @@ impl<'r> Outbound<'r> {
             statement: plan.statement(identity, stamp)?,
         };
         let path = forwarding.rewrite.apply(&req.path);
-        let body = std::mem::take(&mut req.body);
+        let mut body = std::mem::take(&mut req.body);
+        if let Some(rate) = forwarding.min_body_rate {
+            body = body.at_rate(rate);
+        }
         let request = Box::new(upstream::Request {
             method: req.method.clone(),
             path_and_query: path.map_err(OutboundError::Rewrite)?,

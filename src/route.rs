@@ -52,6 +52,8 @@ pub struct Forwarding {
     pub host: HostHeader,
     /// `None`: the upstream's own deadline.
     pub first_byte: Option<Duration>,
+    /// Bytes a second at which a request's body must come; `None`: as on every route.
+    pub min_body_rate: Option<u32>,
 }
 
 /// What happens to the path on its way to the upstream, and back in `Location` and cookies.

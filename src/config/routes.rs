@@ -232,12 +232,14 @@ fn read_target(
     let rewrite = read_rewrite(section);
     let host = section.or("upstream_host", HostHeader::Preserve);
     let first_byte = section.optional::<Duration>("timeout");
+    let min_body_rate = section.optional::<u32>("min_body_rate");
     let forwarding = Forwarding {
         upstream: upstream?,
         introduction,
         rewrite,
         host,
         first_byte,
+        min_body_rate,
     };
     Some(Target::Upstream(Box::new(forwarding)))
 }

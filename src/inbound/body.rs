@@ -23,7 +23,7 @@ pub struct ClientBody {
 
 /// A client that is still sending.
 pub struct Sending {
-    pace: Option<Pace>,
+    pace: Pace,
     /// Its connection is not idle meanwhile.
     busy: Passage,
     ended: bool,
@@ -74,17 +74,18 @@ impl ClientBody {
         }
     }
 
-    /// Lets the client send as slowly as it likes: for uploads that are conversations (gRPC).
+    /// Holds the client to another rate than its listener's: zero asks for none, for uploads that are
+    /// conversations (gRPC).
     #[must_use]
-    pub fn at_any_rate(mut self) -> Self {
-        if let Some(sending) = &mut self.sending {
-            sending.pace = None;
+    pub fn at_rate(mut self, bytes_per_second: u32) -> Self {
+        if let Some(pace) = self.pace() {
+            pace.rate.bytes_per_second = bytes_per_second;
         }
         self
     }
 
     fn pace(&mut self) -> Option<&mut Pace> {
-        self.sending.as_mut()?.pace.as_mut()
+        self.sending.as_mut().map(|sending| &mut sending.pace)
     }
 }
 
@@ -92,7 +93,7 @@ impl Sending {
     /// A client that is held to `pace`, on the connection that it keeps busy.
     pub fn new(pace: Pace, busy: Passage) -> Self {
         Self {
-            pace: Some(pace),
+            pace,
             busy,
             ended: false,
         }

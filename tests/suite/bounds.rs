@@ -6,6 +6,7 @@ use http::Request;
 use http_body_util::BodyExt;
 
 use super::harness::certs::authority;
+use super::harness::upstream::response;
 use super::harness::{Client, Config, Gateway, PATIENCE, Upstream, body, within};
 
 async fn app(server: &str) -> (Upstream, Gateway) {
@@ -227,6 +228,33 @@ async fn a_body_that_trickles_is_given_up() {
         text.is_empty() || text.starts_with("HTTP/1.1 408") || text.starts_with("HTTP/1.1 400"),
         "{text}"
     );
+}
+
+#[tokio::test]
+async fn a_grpc_client_may_pause_where_its_route_says_so_and_nowhere_else() {
+    let (upstream, mut calls) = Upstream::by_hand_h2c().await;
+    let chat = "upstream = \"app\"\nauth = \"none\"\nmin_body_rate = 0";
+    let config = Config::new().app(&upstream).route("/chat/**", chat);
+    let gateway = config.toml("[server]\nbody_grace = \"1s\"").start().await;
+    let call = |path: &str| {
+        let (pieces, body) = body::pieces();
+        let call = gateway.h2().post(path).body(body);
+        let call = call.header("content-type", "application/grpc").send();
+        (pieces, tokio::spawn(call))
+    };
+    let (messages, talking) = call("/chat/Service/Method");
+    let mut talk = calls.next().await;
+    // Begun later: when its patience is over, that of the first would be, too.
+    let (_pieces, dawdling) = call("/public/Service/Method");
+    let _dawdle = calls.next().await;
+    let refused = within("an answer", dawdling).await.unwrap();
+    refused.expect(408);
+    assert!(messages.send("a message").await);
+    drop(messages);
+    let whole = within("the message", talk.request.body_mut().collect()).await;
+    assert_eq!(whole.unwrap().to_bytes(), "a message");
+    talk.answer(response(200, "done"));
+    within("an answer", talking).await.unwrap().expect(200);
 }
 
 #[tokio::test]
