@@ -203,7 +203,7 @@ impl Entry {
             // Something may have happened since its request was judged.
             alive_in: None,
             judged_by: None,
-            asking: Asking::At(Timestamp::from_millis(0)),
+            asking: Asking::At(term.first_question(tenure)),
             teller,
         }
     }
@@ -295,10 +295,21 @@ impl Entry {
 }
 
 impl Term {
+    /// When the database is asked first.
+    fn first_question(self, tenure: Tenure) -> Timestamp {
+        match (self, tenure.grounds) {
+            // Its next request would not be asked for the session either.
+            (Term::Request | Term::Sent, Grounds::Session(_)) => tenure.until + LATE,
+            (Term::Stream, _) | (_, Grounds::Key { .. } | Grounds::Token { .. }) => {
+                Timestamp::from_millis(0)
+            }
+        }
+    }
+
     fn limit(self, credential: Timestamp) -> Timestamp {
         match self {
-            Term::Credential => credential,
-            Term::Session => NEVER,
+            Term::Stream | Term::Request => credential,
+            Term::Sent => NEVER,
         }
     }
 }

@@ -58,11 +58,14 @@ enum Told {
 /// How long something may last, if nothing of what admitted it is taken back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Term {
-    /// A stream: as long as the credential, or the session that extends it.
-    Credential,
+    /// As long as the credential, or the session that extends it; never longer than the session.
+    Stream,
+    /// A request that has no answer: as long as another one would be let in. The same, but a token that
+    /// is good is not asked whether its session was left unused.
+    Request,
     /// A request that was sent: a client that would send it again might have it done twice. It may
     /// outlive a token, and ends with the session.
-    Session,
+    Sent,
 }
 
 impl Asked {
@@ -111,29 +114,29 @@ impl Tether {
         if self.claim().is_err() {
             self.keeper.streams().count_ended(Cause::TooMany);
             self.watched = Some(Watched {
-                term: Term::Credential,
+                term: Term::Stream,
                 told: Told::Already(Cause::TooMany),
             });
             return;
         }
-        self.watch(Term::Credential);
+        self.watch(Term::Stream);
     }
 
     pub fn is_held(&self) -> bool {
         let watched = self.watched.as_ref();
-        self.place.is_some() && watched.is_some_and(|watched| watched.term == Term::Credential)
+        self.place.is_some() && watched.is_some_and(|watched| watched.term == Term::Stream)
     }
 
     /// From now on a request is watched whose answer has not begun. It counts as no stream.
     fn watch_request(&mut self) {
         if self.watched.is_none() {
-            self.watch(Term::Credential);
+            self.watch(Term::Request);
         }
     }
 
     /// The request has gone whole: that its credential has expired does not end it.
     pub fn outlive_credential(&mut self) {
-        self.watch(Term::Session);
+        self.watch(Term::Sent);
     }
 
     /// The answer has begun: it is watched when it turns out to last.

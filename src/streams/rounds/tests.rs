@@ -124,7 +124,7 @@ fn assert_lives(told: &mut Told) {
 async fn a_stream_lives_on_while_its_session_is_refreshed_and_ends_when_it_is_not() {
     let mut world = World::new().await;
     let session = world.session().await;
-    let mut told = world.begin(&session, Term::Credential);
+    let mut told = world.begin(&session, Term::Stream);
     world.after(50 * SECOND).await;
     let device = Device::new(None, None);
     let token = session.refresh.expose();
@@ -145,8 +145,8 @@ async fn a_stream_lives_on_while_its_session_is_refreshed_and_ends_when_it_is_no
 async fn a_request_that_was_sent_outlives_its_token_and_not_its_session() {
     let mut world = World::new().await;
     let (session, other) = (world.session().await, world.session().await);
-    let mut told = world.begin(&session, Term::Session);
-    let mut others = world.begin(&other, Term::Session);
+    let mut told = world.begin(&session, Term::Sent);
+    let mut others = world.begin(&other, Term::Sent);
     world.after(60 * MINUTE).await;
     assert_lives(&mut told);
     let origin = origin();
@@ -168,10 +168,10 @@ async fn a_request_that_was_sent_outlives_its_token_and_not_its_session() {
 async fn without_the_database_what_runs_goes_on_and_what_has_expired_ends() {
     let mut world = World::new().await;
     let session = world.session().await;
-    let mut told = world.begin(&session, Term::Credential);
+    let mut told = world.begin(&session, Term::Stream);
     let mut identity = world.identity(&json!({ "sid": session.id.to_string() }));
     identity.tenure.max_staleness = 10 * SECOND;
-    let mut wary = world.watch(identity, Term::Credential);
+    let mut wary = world.watch(identity, Term::Stream);
     world.after(SECOND).await;
     world.accounts.close().await;
     world.after(9 * SECOND).await;
@@ -188,9 +188,9 @@ async fn without_the_database_what_runs_goes_on_and_what_has_expired_ends() {
 async fn another_configuration_judges_every_stream_once() {
     let mut world = World::new().await;
     let session = world.session().await;
-    let mut told = world.begin(&session, Term::Credential);
+    let mut told = world.begin(&session, Term::Stream);
     let token = world.identity(&json!({}));
-    let mut nameless = world.watch(token, Term::Credential);
+    let mut nameless = world.watch(token, Term::Stream);
     world.after(SECOND).await;
     assert_eq!(world.judged.get(), 2, "it may have changed meanwhile");
     world.after(SECOND).await;
@@ -226,7 +226,7 @@ async fn a_key_that_is_given_an_end_takes_its_streams_along() {
         until: NEVER,
         ..identity.tenure
     };
-    let mut told = world.watch(identity, Term::Credential);
+    let mut told = world.watch(identity, Term::Stream);
     world.after(SECOND).await;
     let rotated = world.accounts.rotate_api_key(id, 5 * MINUTE, &origin).await;
     rotated.unwrap();
@@ -242,8 +242,8 @@ async fn a_key_that_is_given_an_end_takes_its_streams_along() {
 async fn a_clock_that_is_set_back_keeps_no_stream_alive() {
     let mut world = World::new().await;
     let session = world.session().await;
-    let mut told = world.begin(&session, Term::Credential);
-    let mut key = world.watch(world.identity(&json!({})), Term::Credential);
+    let mut told = world.begin(&session, Term::Stream);
+    let mut key = world.watch(world.identity(&json!({})), Term::Stream);
     world.after(SECOND).await;
     world.clock.jump(NOW - 60 * MINUTE);
     world.after(Duration::ZERO).await;
@@ -259,9 +259,32 @@ async fn a_clock_that_is_set_back_keeps_no_stream_alive() {
 async fn a_clock_that_jumps_forward_ends_what_has_expired_by_it() {
     let mut world = World::new().await;
     let session = world.session().await;
-    let mut told = world.begin(&session, Term::Credential);
+    let mut told = world.begin(&session, Term::Stream);
     world.after(SECOND).await;
     world.clock.jump(NOW + 2 * MINUTE);
     world.after(SECOND).await;
     assert_eq!(told.try_recv(), Ok(Cause::Expired));
+}
+
+#[tokio::test]
+async fn a_session_that_nobody_uses_ends_streams_at_once_and_requests_with_their_token() {
+    let mut world = World::new().await;
+    let session = world.session().await;
+    let left = session.expires_at.since(NOW);
+    let mut identity = world.identity(&json!({ "sid": session.id.to_string() }));
+    identity.tenure.until = session.expires_at + MINUTE;
+    let mut stream = world.watch(identity.clone(), Term::Stream);
+    let mut request = world.watch(identity.clone(), Term::Request);
+    let mut sent = world.watch(identity, Term::Sent);
+    world.after(left).await;
+    world.after(SECOND).await;
+    assert!(stream.try_recv().is_ok());
+    assert_lives(&mut request);
+    assert_lives(&mut sent);
+    world.after(58 * SECOND).await;
+    assert_lives(&mut request);
+    assert_lives(&mut sent);
+    world.after(2 * SECOND).await;
+    assert!(request.try_recv().is_ok());
+    assert!(sent.try_recv().is_ok());
 }
