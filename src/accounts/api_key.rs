@@ -6,6 +6,7 @@ mod text;
 mod uses;
 
 use std::fmt;
+use std::time::Duration;
 
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
@@ -75,6 +76,8 @@ pub struct ApiKey {
     pub name: DisplayName,
     pub binding: Binding,
     pub created_at: Timestamp,
+    /// How long it was made for, also when a rotation has given it an end. `None`: until it is revoked.
+    pub lifetime: Option<Duration>,
     /// `None`: until it is revoked.
     pub expires_at: Option<Timestamp>,
     pub revoked_at: Option<Timestamp>,

@@ -12,11 +12,14 @@ use crate::store::change::{
     CreateApiKey, Ending, KeyCreated, NoteKeyUses, RevokeApiKey, Revoked, RotateApiKey,
 };
 
+/// When a key that was rotated would have ended, of one that had no end.
+const NEVER: Timestamp = Timestamp::from_millis(i64::MAX);
+
 impl Store {
     pub async fn api_key(&self, id: ApiKeyId) -> Result<Option<(ApiKey, KeyHash)>, StoreError> {
         query(
             "SELECT id, hash, account_id, service_id, name, binding, created_at, expires_at, \
-             revoked_at, last_used_at FROM api_keys WHERE id = $1",
+             would_expire_at, revoked_at, last_used_at FROM api_keys WHERE id = $1",
         )
         .bind(id.to_string())
         .fetch_optional(self)
@@ -33,7 +36,7 @@ impl Store {
         let (account, service) = owner.map_or((None, None), columns);
         query(
             "SELECT id, hash, account_id, service_id, name, binding, created_at, expires_at, \
-             revoked_at, last_used_at FROM api_keys \
+             would_expire_at, revoked_at, last_used_at FROM api_keys \
              WHERE id > $1 AND ($2 IS NULL OR account_id = $2) \
              AND ($3 IS NULL OR service_id = $3) ORDER BY id LIMIT $4",
         )
@@ -90,12 +93,14 @@ impl Change for RotateApiKey {
     async fn apply(&self, connection: &mut Connection<'_>) -> Result<Self::Output, StoreError> {
         let at = self.ending.at;
         let ends = query(
-            "UPDATE api_keys SET expires_at = CASE WHEN expires_at < $3 THEN expires_at ELSE $3 END \
+            "UPDATE api_keys SET would_expire_at = COALESCE(would_expire_at, expires_at, $4), \
+             expires_at = CASE WHEN expires_at < $3 THEN expires_at ELSE $3 END \
              WHERE id = $1 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $2)",
         )
         .bind(self.old.to_string())
         .bind(at.millis())
         .bind(self.until.millis())
+        .bind(NEVER.millis())
         .execute(&mut *connection)
         .await?;
         if ends == 0 {
@@ -241,13 +246,18 @@ fn api_key(row: &Row) -> Result<(ApiKey, KeyHash), StoreError> {
         let at: Option<i64> = row.try_get(column)?;
         Ok(at.map(Timestamp::from_millis))
     };
+    let created_at = Timestamp::from_millis(row.try_get("created_at")?);
+    let expires_at = moment("expires_at")?;
+    let end = moment("would_expire_at")?.or(expires_at);
+    let end = end.filter(|end| *end != NEVER);
     let key = ApiKey {
         id: ApiKeyId::parse(id).map_err(|_| StoreError::Unreadable("the id of a key"))?,
         owner: owner(row)?,
         name: DisplayName::stored(row.try_get("name")?),
         binding: read_binding(binding)?,
-        created_at: Timestamp::from_millis(row.try_get("created_at")?),
-        expires_at: moment("expires_at")?,
+        created_at,
+        lifetime: end.map(|end| end.since(created_at)),
+        expires_at,
         revoked_at: moment("revoked_at")?,
         last_used_at: moment("last_used_at")?,
     };

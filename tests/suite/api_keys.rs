@@ -141,6 +141,9 @@ async fn a_rotated_key_works_on_beside_its_successor_or_not_at_all() {
     }
     let shown = command(&gateway, &format!("api-key show {id}"));
     assert!(shown["key"]["expires_at"].is_string(), "{shown}");
+    // Its end is that of its overlap, and not of whatever follows it.
+    let again = command(&gateway, &format!("api-key rotate {id} --overlap 1h"));
+    assert!(again["issued"]["key"]["expires_at"].is_null(), "{again}");
     let next = text(next, "id");
     let last = command(&gateway, &format!("api-key rotate {next} --overlap 0s"));
     get(&gateway, "/app/x", new).await.expect(401);

@@ -117,6 +117,7 @@ impl Accounts {
             name: new.name,
             binding: new.binding,
             created_at: at,
+            lifetime: new.lifetime,
             expires_at: new.lifetime.map(|lifetime| at + lifetime),
             revoked_at: None,
             last_used_at: None,
@@ -170,11 +171,10 @@ impl Accounts {
         let old = self.api_key(id).await?.ok_or(ApiKeyError::Unknown)?;
         old.state(at).map_err(ApiKeyError::Dead)?;
         let made = self.key_form().make().ok_or(StoreError::Closed)?;
-        let lifetime = old.expires_at.map(|end| end.since(old.created_at));
         let key = ApiKey {
             id: made.shown.id,
             created_at: at,
-            expires_at: lifetime.map(|lifetime| at + lifetime),
+            expires_at: old.lifetime.map(|lifetime| at + lifetime),
             last_used_at: None,
             ..old
         };

@@ -20,6 +20,7 @@ fn key(owner: KeyOwner) -> ApiKey {
         name: DisplayName::parse("build").unwrap(),
         binding: Binding::parse(&written).unwrap(),
         created_at: T0,
+        lifetime: Some(24 * HOUR),
         expires_at: Some(T0 + 24 * HOUR),
         revoked_at: None,
         last_used_at: None,
@@ -174,10 +175,21 @@ pub(super) async fn a_rotated_key_ends_after_its_overlap(store: &Store) {
     // An overlap makes no key live longer than it would have.
     let longer = rotate(&old, 100 * HOUR);
     assert!(store.commit(longer).await.unwrap().is_some());
-    assert_eq!(
-        found(store, &old).await.unwrap().expires_at,
-        Some(at + HOUR)
-    );
+    let ends = found(store, &old).await.unwrap();
+    assert_eq!(ends.expires_at, Some(at + HOUR));
+    assert_eq!(ends.lifetime, old.lifetime, "its successors live as long");
+    let endless = ApiKey {
+        lifetime: None,
+        expires_at: None,
+        ..key(ann)
+    };
+    assert_eq!(create_key(store, &endless, None).await, KeyCreated::Done);
+    for _ in 0..2 {
+        let rotated = store.commit(rotate(&endless, HOUR)).await.unwrap();
+        assert!(rotated.is_some());
+        let ends = found(store, &endless).await.unwrap();
+        assert_eq!((ends.expires_at, ends.lifetime), (Some(at + HOUR), None));
+    }
 
     let revoked = store.commit(rotate(&next, Duration::ZERO)).await.unwrap();
     assert_eq!(revoked.unwrap().len(), 1);

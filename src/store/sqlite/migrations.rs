@@ -34,6 +34,7 @@ fn migrator() -> Migrator {
         migration(5, "lag", include_str!("0005_lag.sql")),
         migration(6, "signing keys", include_str!("0006_signing_keys.sql")),
         migration(7, "login codes", include_str!("0007_login_codes.sql")),
+        migration(8, "rotations", include_str!("0008_rotations.sql")),
     ]);
     migrator.set_ignore_missing(true);
     migrator
