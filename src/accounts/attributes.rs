@@ -53,12 +53,12 @@ impl Attributes {
         serde_json::from_str(text).ok().map(Self)
     }
 
-    /// These, with one set or, when it is `None`, removed.
+    /// These, with one set or, when it is `None` or `null`, removed.
     pub fn with(&self, name: &str, value: Option<Value>) -> Result<Self, AttributeError> {
         let mut changed = self.clone();
         match value {
+            Some(Value::Null) | None => drop(changed.0.remove(name)),
             Some(value) => changed.insert(name, value)?,
-            None => drop(changed.0.remove(name)),
         }
         changed.check_size()?;
         Ok(changed)
@@ -219,6 +219,7 @@ mod tests {
         assert!(more.contains_all(&before));
         assert_eq!(more.names_changed(&before), ["seat"]);
         let less = before.with("plan", None).unwrap();
+        assert_eq!(before.with("plan", Some(json!(null))).unwrap(), less);
         assert!(!less.contains_all(&before));
         let other = before.with("team", Some(json!("red"))).unwrap();
         assert!(!other.contains_all(&before));

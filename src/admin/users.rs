@@ -73,7 +73,7 @@ pub enum UserCommand {
     SetAttribute {
         user: String,
         name: String,
-        /// Absent: the attribute is removed.
+        /// Absent or `null`: the attribute is removed.
         #[serde(default)]
         value: Option<Value>,
     },

@@ -84,7 +84,7 @@ enum Single {
         user: String,
         /// Of the attribute
         name: String,
-        /// JSON where it reads as JSON (42, true, ["a","b"]), else text; absent: removed
+        /// JSON where it reads as JSON (42, true, ["a","b"]), else text; absent or null: removed
         value: Option<String>,
     },
 }

@@ -146,6 +146,21 @@ async fn an_unknown_account_and_a_wrong_word_are_said_and_change_nothing() {
 }
 
 #[tokio::test]
+async fn an_attribute_that_is_null_is_removed_whoever_carries_the_command_out() {
+    let (_upstream, running) = app().await;
+    let (_other, alone) = super::accounts::app().await;
+    for gateway in [running, alone] {
+        register(&gateway.https(), "ann@example.com").await;
+        let set = |value: &str| {
+            let words = ["set-attribute", "ann@example.com", "team", value];
+            user(&gateway, &words)
+        };
+        assert!(set("blue").contains("team"));
+        assert!(!set("null").contains("team"));
+    }
+}
+
+#[tokio::test]
 pub async fn a_command_without_a_socket_works_on_the_database_and_is_noticed() {
     let (_upstream, gateway) = super::accounts::app().await;
     let ann = register(&gateway.https(), "ann@example.com").await;
