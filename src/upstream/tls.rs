@@ -17,15 +17,9 @@ const HTTP_1: &[u8] = b"http/1.1";
 
 /// How the servers of one upstream are believed. There is no way to believe any certificate.
 pub(super) struct Tls {
-    authorities: Authorities,
+    authorities: Arc<RootCertStore>,
     any: TlsConnector,
     http1: TlsConnector,
-}
-
-#[derive(PartialEq, Eq)]
-enum Authorities {
-    System,
-    Named(Vec<CertificateDer<'static>>),
 }
 
 /// Which versions of HTTP a connection may speak.
@@ -45,28 +39,26 @@ impl Tls {
     /// When the file cannot be read or names no authority.
     pub fn new(ca: Option<&Path>, clock: &Clock) -> Result<Self, AuthoritiesError> {
         let mut roots = RootCertStore::empty();
-        let authorities = match ca {
+        match ca {
             Some(file) => {
-                let named = read_certificates(file)?;
-                for certificate in &named {
+                for certificate in read_certificates(file)? {
                     roots
-                        .add(certificate.clone())
+                        .add(certificate)
                         .map_err(|e| AuthoritiesError::Invalid(file.to_owned(), e))?;
                 }
-                Authorities::Named(named)
             }
             None => {
                 // What the system has that cannot be parsed is of no use, and no error of ours.
                 roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-                Authorities::System
             }
-        };
+        }
+        let authorities = Arc::new(roots);
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let mut config =
             ClientConfig::builder_with_details(provider, Arc::new(WallTime(clock.clone())))
                 .with_safe_default_protocol_versions()
                 .map_err(AuthoritiesError::Tls)?
-                .with_root_certificates(roots)
+                .with_root_certificates(authorities.clone())
                 .with_no_client_auth();
         config.alpn_protocols = vec![HTTP_1.to_vec()];
         let http1 = TlsConnector::from(Arc::new(config.clone()));
@@ -86,7 +78,7 @@ impl Tls {
     }
 
     pub fn trusts_the_same(&self, other: &Tls) -> bool {
-        self.authorities == other.authorities
+        self.authorities.roots == other.authorities.roots
     }
 }
 

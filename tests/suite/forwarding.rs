@@ -248,6 +248,32 @@ async fn upstreams_speak_h2c_and_https_with_an_authority_of_their_own() {
 }
 
 #[tokio::test]
+async fn authorities_that_the_system_gets_or_loses_count_after_a_reload() {
+    let ours = Upstream::echo_https(&authority().leaf(&["localhost"])).await;
+    let folder = tempfile::tempdir().unwrap();
+    let system = folder.path().join("system.pem");
+    std::fs::write(&system, Authority::new().pem()).unwrap();
+    let mut gateway = Config::new()
+        .app(&ours)
+        .start_with(|command| {
+            command.env("SSL_CERT_FILE", &system);
+        })
+        .await;
+    for (pem, status) in [
+        (None, 502),
+        (Some(authority().pem()), 200),
+        (Some(Authority::new().pem()), 502),
+    ] {
+        if let Some(pem) = pem {
+            std::fs::write(&system, pem).unwrap();
+            gateway.reload(gateway.config.clone()).await;
+        }
+        let call = gateway.https().get("/public/a");
+        call.send().await.expect(status);
+    }
+}
+
+#[tokio::test]
 async fn a_verified_token_serves_many_requests_of_one_connection() {
     let upstream = Upstream::echo().await;
     let gateway = public(&upstream).await;
