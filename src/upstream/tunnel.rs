@@ -198,6 +198,8 @@ impl Tunnel {
             copied = sides.copy(Until::End, &moved) => {
                 return match copied {
                     Ok(()) => tracing::debug!("tunnel closed"),
+                    // Many a client leaves TLS without a word once it has nothing more to say.
+                    Err(_) if sides.have_closed() => tracing::debug!("tunnel closed"),
                     Err(error) => {
                         passed.has_broken();
                         tracing::debug!(%error, "tunnel broke");
@@ -254,6 +256,11 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Sides<T> {
             }
         })
         .await
+    }
+
+    /// Whether each side has sent the other its Close frame: all was said (RFC 6455 §7.1.1).
+    fn have_closed(&self) -> bool {
+        self.up.has_closed() && self.down.has_closed()
     }
 
     /// Tells both sides why they are closed, each as soon as the frame that it is being sent has

@@ -57,6 +57,11 @@ impl Flow {
         self.frames.at_boundary() && !self.frames.closed() && !self.ended
     }
 
+    /// Whether a Close frame was passed on.
+    pub(super) fn has_closed(&self) -> bool {
+        self.frames.closed()
+    }
+
     /// Moves bytes until there is nothing to do, or the flow has come as far as it goes.
     pub(super) fn poll<R: AsyncRead + Unpin, W: AsyncWrite + Unpin>(
         &mut self,
