@@ -8,6 +8,7 @@ pub mod admin;
 pub mod authn;
 pub mod authz;
 pub mod body;
+pub mod causes;
 pub mod cli;
 pub mod clock;
 pub mod config;

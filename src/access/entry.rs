@@ -1,7 +1,6 @@
 //! What is learned about one request on its way, written down once when it is over.
 
 use std::error::Error;
-use std::fmt::Write;
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -17,6 +16,7 @@ use crate::access::Recorder;
 use crate::access::line::Line;
 use crate::authn::{Caller, Claims};
 use crate::body::{Body, BodyError};
+use crate::causes::with_causes;
 use crate::inbound::{ClientIp, Inbound, Peer, RequestId, Scheme};
 use crate::route::{Route, Target};
 use crate::telemetry::{AnsweredBy, RequestFigures};
@@ -168,7 +168,7 @@ impl AccessEntry {
     /// The request was refused: `word` is the stable word that the client also sees, `error` and
     /// its sources are for the log alone.
     pub fn rejected(&mut self, word: &'static str, error: &dyn Error) {
-        let cause = chain(error);
+        let cause = with_causes(error);
         self.0.rejection = Some(Box::new(Refused { word, cause }));
     }
 
@@ -331,17 +331,4 @@ fn version(version: Version) -> &'static str {
         Version::HTTP_2 => "HTTP/2.0",
         _later_versions => "HTTP/3.0",
     }
-}
-
-/// An error and its causes in one line.
-fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        // Writing to memory does not fail.
-        let written = write!(text, ": {cause}");
-        debug_assert!(written.is_ok());
-        next = cause.source();
-    }
-    text
 }

@@ -4,6 +4,7 @@ use std::error::Error;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
+use crate::causes::with_causes;
 use crate::config::LoadError;
 use crate::process::ProcessError;
 
@@ -21,12 +22,12 @@ pub(super) enum Failure {
 impl Failure {
     /// `error` with its causes.
     pub(super) fn other(error: &dyn Error) -> Self {
-        Failure::Other(with_causes(error))
+        Failure::Other(format!("error: {}", with_causes(error)))
     }
 
     /// `error` with its causes, where changing the configuration mends it.
     pub(super) fn configuration(error: &dyn Error) -> Self {
-        Failure::Configuration(with_causes(error))
+        Failure::Configuration(format!("error: {}", with_causes(error)))
     }
 
     pub(super) fn report(self) -> ExitCode {
@@ -67,19 +68,4 @@ impl From<ProcessError> for Failure {
             | ProcessError::Start(_) => Failure::other(&error),
         }
     }
-}
-
-fn with_causes(error: &dyn Error) -> String {
-    let mut text = format!("error: {error}");
-    let mut next = error.source();
-    while let Some(cause) = next {
-        let cause_text = cause.to_string();
-        // Some errors name their cause themselves.
-        if !text.contains(&cause_text) {
-            text.push_str(": ");
-            text.push_str(&cause_text);
-        }
-        next = cause.source();
-    }
-    text
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::reader::{FromToml, Table, Value, Wrong, WrongNames};
 use super::units::OneOrMore;
+use crate::causes::with_causes;
 use crate::clock::Clock;
 use crate::upstream::{ServerAddress, Settings, Upstream};
 
@@ -81,17 +82,6 @@ fn positive(section: &mut Table<'_>, key: &'static str, default: Duration) -> Du
         section.wrong(key, "the duration must be longer than nothing");
     }
     duration
-}
-
-fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }
 
 impl FromToml for ServerAddress {

@@ -1,11 +1,11 @@
 //! Whether what is written reaches the database: reads may go on while its disk is full.
 
-use std::error::Error;
 use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
 
 use super::StoreError;
+use crate::causes::with_causes;
 
 /// What became of the last change. Clones share it.
 #[derive(Clone, Debug, Default)]
@@ -26,10 +26,7 @@ impl Writing {
                 }
             }
             Err(error @ (StoreError::TimedOut | StoreError::Database(_))) => {
-                let why = match error.source() {
-                    Some(cause) => format!("{error}: {cause}"),
-                    None => error.to_string(),
-                };
+                let why = with_causes(error);
                 let news = self.0.swap(Some(Arc::new(why.clone()))).is_none();
                 if news {
                     tracing::error!(why, "changes cannot be stored");
