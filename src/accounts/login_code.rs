@@ -16,6 +16,10 @@ use crate::store::{IssueLoginCode, RedeemLoginCode, StoreError};
 /// How long a code is good: a redirect takes a moment.
 const LIFETIME: Duration = Duration::from_secs(60);
 
+/// Most codes of one session that are good at a time: more than the hosts that a browser's tabs come from
+/// within a minute.
+const MOST: u32 = 20;
+
 /// What a further host gives a browser that it sends to the login host. Only that browser has it
 /// when it comes back, and nobody can plant one: a code for another ticket logs nobody in.
 #[derive(Clone, Debug)]
@@ -101,7 +105,7 @@ fn sha256(bytes: &[u8]) -> [u8; 32] {
 }
 
 impl Accounts {
-    /// A code for a session; `None` when the session is over.
+    /// A code for a session; `None` when the session is over. The oldest of too many is good no more.
     pub async fn issue_login_code(
         &self,
         session: BrowserSession,
@@ -116,6 +120,7 @@ impl Accounts {
             good_for,
             at,
             expires_at: at + LIFETIME,
+            most: MOST,
         };
         let issued = self.store().commit(issue).await?;
         Ok(issued.then_some(code))

@@ -230,6 +230,8 @@ pub struct IssueLoginCode {
     pub good_for: GoodFor,
     pub at: Timestamp,
     pub expires_at: Timestamp,
+    /// Most codes that the session may have, this one included; of others, the oldest go.
+    pub most: u32,
 }
 
 /// Uses a code up, whatever comes of it. `None`: there is none, or it is good elsewhere, or its time

@@ -55,6 +55,7 @@ pub async fn run<F: Future<Output = (Store, G)>, G>(fresh: impl Fn() -> F) {
     login_codes::a_code_is_good_once_where_it_is_meant_for(&fresh().await.0).await;
     login_codes::of_many_that_show_a_code_at_one_time_one_has_it(&fresh().await.0).await;
     login_codes::a_code_is_worth_no_more_than_its_session(&fresh().await.0).await;
+    login_codes::a_session_has_few_codes_at_a_time(&fresh().await.0).await;
     signing_keys::of_keys_of_one_number_the_first_stays(&fresh().await.0).await;
     signing_keys::a_wish_for_a_new_key_is_for_a_successor_of_the_newest(&fresh().await.0).await;
     signing_keys::a_key_is_retired_once_a_later_one_signs(&fresh().await.0).await;

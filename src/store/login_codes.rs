@@ -29,6 +29,17 @@ impl Change for IssueLoginCode {
             Keep::Remembered => 1,
         })
         .bind(self.expires_at.millis())
+        .execute(&mut *connection)
+        .await?;
+        query(
+            "DELETE FROM login_codes WHERE digest IN (SELECT digest FROM login_codes \
+             WHERE session_id = $1 AND digest <> $2 ORDER BY expires_at DESC, digest \
+             LIMIT $4 OFFSET $3)",
+        )
+        .bind(session.to_string())
+        .bind(self.digest.as_bytes())
+        .bind(i64::from(self.most) - 1)
+        .bind(i64::from(u32::MAX))
         .execute(connection)
         .await?;
         Ok(true)

@@ -26,6 +26,7 @@ async fn issue(store: &Store, code: &str, session: SessionId, good_for: &GoodFor
         good_for: good_for.clone(),
         at: T0,
         expires_at: T0 + MINUTE,
+        most: 3,
     };
     store.commit(issue).await.unwrap()
 }
@@ -125,4 +126,33 @@ pub(super) async fn a_code_is_worth_no_more_than_its_session(store: &Store) {
     };
     assert!(store.commit(disable).await.unwrap().is_some());
     assert!(redeem(store, "c", &here, T0).await.is_none());
+}
+
+pub(super) async fn a_session_has_few_codes_at_a_time(store: &Store) {
+    let ann = created(store, "ann@example.com").await;
+    let [session, other] = [opened(store, &ann).await, opened(store, &ann).await];
+    let here = good_for("app.example", &Ticket::random());
+    assert!(issue(store, "other", other, &here).await);
+    for (n, code) in ["a", "b", "c", "d", "e"].into_iter().enumerate() {
+        let issue = IssueLoginCode {
+            digest: LoginCodeDigest::of(code),
+            session: remembered(session),
+            good_for: here.clone(),
+            at: T0,
+            expires_at: T0 + MINUTE + Duration::from_millis(n as u64 / 2),
+            most: 3,
+        };
+        assert!(store.commit(issue).await.unwrap());
+    }
+    for (code, good) in [
+        ("a", false),
+        ("b", false),
+        ("c", true),
+        ("d", true),
+        ("e", true),
+        ("other", true),
+    ] {
+        let redeemed = redeem(store, code, &here, T0).await;
+        assert_eq!(redeemed.is_some(), good, "{code}");
+    }
 }

@@ -41,6 +41,11 @@ fn migrator() -> Migrator {
         migration(6, "signing keys", include_str!("0006_signing_keys.sql")),
         migration(7, "login codes", include_str!("0007_login_codes.sql")),
         migration(8, "rotations", include_str!("0008_rotations.sql")),
+        migration(
+            9,
+            "codes of a session",
+            include_str!("0009_codes_of_a_session.sql"),
+        ),
     ]);
     migrator.set_ignore_missing(true);
     migrator
