@@ -34,9 +34,9 @@ pub use change::{
     Change, CreateAccount, CreateApiKey, CreateInvitation, CreateService, Created, Delete,
     DeleteService, EndSessions, Ending, IssueLoginCode, KeepRingKey, KeyCreated, NewSession,
     NoteKeyUses, OpenSession, RedeemLoginCode, Redeemed, Register, Rehash, RevokeApiKey,
-    RevokeInvitation, Revoked, Rotate, RotateApiKey, Rotation, SessionUse, SetAttributes,
-    SetPassword, SetRoles, SetServiceRoles, SetServiceStatus, SetStatus, Sweep, UseSessions,
-    VerifyEmail, Which,
+    RevokeInvitation, Revoked, Rotate, RotateApiKey, Rotation, SessionOpened, SessionUse,
+    SetAttributes, SetPassword, SetRoles, SetServiceRoles, SetServiceStatus, SetStatus, Sweep,
+    UseSessions, VerifyEmail, Which,
 };
 pub use copy::{Copied, CopyError, Copying, copy};
 pub use postgres::{Authorities, Encryption, NotAnAddress, PostgresAddress, PostgresSettings};

@@ -34,12 +34,15 @@ rate = "100000/s"
 
 
 class Seeding(Portcullis):
-    """The gateway as it is measured, but that log-ins are cheap."""
+    """The gateway as it is measured, but that log-ins are cheap, and one account has all the sessions."""
 
     def prepare(self):
         argv = super().prepare()
-        with open(argv[-1], "a") as file:
-            file.write(CHEAP)
+        with open(argv[-1]) as file:
+            config = file.read()
+        config = config.replace("[accounts]\n", f"[accounts]\nmax_sessions_per_user = {COUNT}\n")
+        with open(argv[-1], "w") as file:
+            file.write(config + CHEAP)
         return argv
 
 

@@ -67,6 +67,8 @@ pub enum Event {
     /// A session was handed on to this further host.
     SignedOn(String),
     LoggedOut,
+    /// The account had as many sessions as it may, and a newer one took this one's place.
+    SessionDisplaced,
     /// All sessions of the account ended, or all but the one that asked.
     LoggedOutEverywhere,
     /// A refresh token came a second time: somebody else has a copy. The session ended.
@@ -97,6 +99,7 @@ impl Event {
             Self::LoggedIn => "logged_in",
             Self::SignedOn(_) => "signed_on",
             Self::LoggedOut => "logged_out",
+            Self::SessionDisplaced => "session_displaced",
             Self::LoggedOutEverywhere => "logged_out_everywhere",
             Self::RefreshReused => "refresh_reused",
             Self::PasswordChanged => "password_changed",
@@ -131,6 +134,7 @@ impl Event {
             | Self::Imported
             | Self::LoggedIn
             | Self::LoggedOut
+            | Self::SessionDisplaced
             | Self::LoggedOutEverywhere
             | Self::RefreshReused
             | Self::PasswordChanged

@@ -54,7 +54,7 @@ pub enum Registration {
     Closed,
 }
 
-/// How long sessions live.
+/// How long sessions live, and how many.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SessionRules {
     /// A session that is not refreshed for so long ends.
@@ -66,6 +66,9 @@ pub struct SessionRules {
     /// So long after a refresh the same token gets the same successor, for two tabs or a lost
     /// answer; later it is a copy in somebody else's hands.
     pub grace: Duration,
+    /// Most sessions of one account that are live at a time: a log-in beyond it ends the one that was
+    /// left unused for longest.
+    pub per_user: u32,
     /// The longest life of any access token, leeway included: so long a revocation is remembered.
     pub longest_token: Duration,
 }
@@ -78,6 +81,7 @@ impl Default for SessionRules {
             browser_idle: day,
             absolute: 365 * day,
             grace: Duration::from_secs(10),
+            per_user: 100,
             longest_token: 31 * day,
         }
     }

@@ -60,8 +60,12 @@ impl Accounts {
     ) -> Result<Opened, OpenSessionError> {
         let opening = self.opening(account, device, idle)?;
         let opened = self.store().commit(opening.open.clone()).await?;
-        let account = opened.ok_or(OpenSessionError::NotActive)?;
-        Ok(self.opened(opening, account))
+        let opened = opened.ok_or(OpenSessionError::NotActive)?;
+        self.revoked(opened.revoked);
+        for entry in &opened.entries {
+            self.audit().stored(entry);
+        }
+        Ok(self.opened(opening, opened.account))
     }
 
     /// A session that is to be opened for the account as it is now.
@@ -71,12 +75,14 @@ impl Accounts {
         device: Device,
         idle: Duration,
     ) -> Result<Opening, StoreError> {
-        let absolute = self.rules().sessions.absolute;
-        let at = self.now();
+        let rules = self.rules();
+        let absolute = rules.sessions.absolute;
         let origin = Origin {
             actor: super::Actor::Client,
             client: device.client,
         };
+        let ending = self.ending(&origin);
+        let at = ending.at;
         let session = NewSession {
             id: SessionId::random(),
             account: account.id,
@@ -101,6 +107,8 @@ impl Accounts {
                 session,
                 unless_changed_from: account.updated_at,
                 entry,
+                most: rules.sessions.per_user,
+                ending,
             },
         })
     }
@@ -163,9 +171,10 @@ impl Accounts {
         self.store().session_owner(shown.session, self.now()).await
     }
 
-    /// The live sessions of an account, latest use first.
+    /// The live sessions of an account, latest use first, and no more than it may have.
     pub async fn sessions(&self, account: AccountId) -> Result<Vec<Session>, StoreError> {
-        self.store().sessions(account, self.now()).await
+        let most = self.rules().sessions.per_user;
+        self.store().sessions(account, (self.now(), most)).await
     }
 
     /// How a session stands; `None` when it is over.

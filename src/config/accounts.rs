@@ -106,6 +106,10 @@ fn read_sessions(section: &mut Table<'_>) -> SessionRules {
     let idle = section.or("session_idle", defaults.idle.min(absolute));
     let browser_idle = section.or("browser_idle", defaults.browser_idle.min(idle));
     let grace = section.or("refresh_grace", defaults.grace);
+    let per_user = section.or("max_sessions_per_user", defaults.per_user);
+    if per_user == 0 {
+        section.wrong("max_sessions_per_user", "nobody could log in");
+    }
     if absolute.is_zero() {
         section.wrong("session_lifetime", "a session must live for some time");
     }
@@ -130,6 +134,7 @@ fn read_sessions(section: &mut Table<'_>) -> SessionRules {
         browser_idle,
         absolute,
         grace,
+        per_user,
         ..defaults
     }
 }
@@ -270,6 +275,7 @@ mod tests {
             session_idle = "7d"
             browser_idle = "8h"
             refresh_grace = "5s"
+            max_sessions_per_user = 7
             "#,
         )
         .unwrap();
@@ -283,6 +289,7 @@ mod tests {
             browser_idle: DAY / 3,
             absolute: 20 * DAY,
             grace: Duration::from_secs(5),
+            per_user: 7,
             longest_token: 31 * DAY,
         };
         assert_eq!(read.rules.sessions, sessions);
@@ -306,6 +313,7 @@ mod tests {
             ("session_idle = \"400d\"", "longer than"),
             ("session_lifetime = \"0s\"", "some time"),
             ("refresh_grace = \"31s\"", "stolen"),
+            ("max_sessions_per_user = 0", "nobody"),
             ("cookie_domain = \"com\"", "example.com"),
             ("databse = \"x\"", "did you mean `database`?"),
         ] {

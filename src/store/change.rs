@@ -63,14 +63,27 @@ pub enum Created {
     NotInvited,
 }
 
-/// Adds a session; its first refresh token has the counter 0. Answers the account as it is now, or
-/// `None` when it is not active or was changed since `unless_changed_from`: a password that was
-/// right before it was changed opens nothing.
+/// Adds a session; its first refresh token has the counter 0. `None`: the account is not active or was
+/// changed since `unless_changed_from`: a password that was right before it was changed opens nothing.
 #[derive(Clone, Debug)]
 pub struct OpenSession {
     pub session: NewSession,
     pub unless_changed_from: Timestamp,
     pub entry: Entry,
+    /// Most live sessions that the account may have, this one included. Of others, those that were
+    /// left unused for longest end.
+    pub most: u32,
+    pub ending: Ending,
+}
+
+/// What came of [`OpenSession`].
+#[derive(Clone, Debug)]
+pub struct SessionOpened {
+    /// As it is now.
+    pub account: Account,
+    /// Of the sessions that ended for it.
+    pub entries: Vec<Entry>,
+    pub revoked: Revoked,
 }
 
 /// A session to be opened.

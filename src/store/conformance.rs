@@ -25,6 +25,8 @@ pub(super) use sessions::{is_successor, rotate, try_rotate};
 pub(super) const T0: Timestamp = Timestamp::from_seconds(1_800_000_000);
 const IDLE: Duration = Duration::from_secs(3600);
 const GRACE: Duration = Duration::from_secs(10);
+/// More sessions than any test opens, unless it is about that.
+const MANY: u32 = 1000;
 
 /// Runs the suite against stores that are empty: `fresh` gives a new one each time.
 pub async fn run<F: Future<Output = (Store, G)>, G>(fresh: impl Fn() -> F) {
@@ -38,6 +40,8 @@ pub async fn run<F: Future<Output = (Store, G)>, G>(fresh: impl Fn() -> F) {
     sessions::sessions_expire_and_slide_up_to_their_end(&fresh().await.0).await;
     sessions::a_session_in_use_lives_on_up_to_its_end(&fresh().await.0).await;
     sessions::a_session_says_how_it_stands(&fresh().await.0).await;
+    sessions::a_session_too_many_takes_the_place_of_the_one_unused_for_longest(&fresh().await.0)
+        .await;
     sessions::ended_sessions_are_revoked_and_read_in_order(&fresh().await.0).await;
     accounts::an_account_that_changes_loses_its_sessions(&fresh().await.0).await;
     sessions::what_has_expired_is_swept_away(&fresh().await.0).await;
@@ -151,5 +155,7 @@ fn opening(account: &Account) -> OpenSession {
         },
         unless_changed_from: T0,
         entry: entry(Event::LoggedIn, account.id),
+        most: MANY,
+        ending: ending(T0),
     }
 }

@@ -4,24 +4,32 @@ use super::revocations::Whose;
 use super::sql::{Connection, query};
 use super::{Change, Store, accounts, audit, revocations, rows};
 use crate::accounts::audit::{Entry, Event};
-use crate::accounts::{Account, AccountId, Revocation, Session, SessionId, SessionLife};
+use crate::accounts::{AccountId, Revocation, Session, SessionId, SessionLife};
 use crate::clock::Timestamp;
 use crate::store::StoreError;
-use crate::store::change::{EndSessions, Ending, OpenSession, Revoked, Rotate, Rotation, Which};
+use crate::store::change::{
+    EndSessions, Ending, NewSession, OpenSession, Revoked, Rotate, Rotation, SessionOpened, Which,
+};
+
+/// One is displaced by each log-in, and more when fewer are allowed than were before: so many at once,
+/// so that no log-in takes long.
+const DISPLACED_AT_ONCE: i64 = 100;
 
 impl Store {
+    /// The live sessions of an account, latest use first, as many as `limit`.
     pub async fn sessions(
         &self,
         account: AccountId,
-        now: Timestamp,
+        (now, limit): (Timestamp, u32),
     ) -> Result<Vec<Session>, StoreError> {
         query(
             "SELECT id, account_id, device, client, created_at, last_used_at, expires_at \
              FROM sessions WHERE account_id = $1 AND ended_at IS NULL AND expires_at > $2 \
-             ORDER BY last_used_at DESC, id",
+             ORDER BY last_used_at DESC, id LIMIT $3",
         )
         .bind(account.to_string())
         .bind(now.millis())
+        .bind(i64::from(limit))
         .fetch_all(self)
         .await?
         .iter()
@@ -71,7 +79,7 @@ impl Store {
 }
 
 impl Change for OpenSession {
-    type Output = Option<Account>;
+    type Output = Option<SessionOpened>;
 
     async fn apply(&self, connection: &mut Connection<'_>) -> Result<Self::Output, StoreError> {
         let session = &self.session;
@@ -97,7 +105,47 @@ impl Change for OpenSession {
         .await?;
         accounts::logged_in(connection, session.account, session.at).await?;
         audit::write(connection, &self.entry, session.at).await?;
-        Ok(Some(account))
+        let (entries, revoked) = self.displace(connection).await?;
+        Ok(Some(SessionOpened {
+            account,
+            entries,
+            revoked,
+        }))
+    }
+}
+
+impl OpenSession {
+    /// Ends the sessions that are too many beside this one.
+    async fn displace(
+        &self,
+        connection: &mut Connection<'_>,
+    ) -> Result<(Vec<Entry>, Revoked), StoreError> {
+        let NewSession { id, account, .. } = self.session;
+        let too_many = query(
+            "SELECT id FROM sessions WHERE account_id = $1 AND ended_at IS NULL \
+             AND expires_at > $2 AND id <> $3 ORDER BY last_used_at DESC, id LIMIT $4 OFFSET $5",
+        )
+        .bind(account.to_string())
+        .bind(self.ending.at.millis())
+        .bind(id.to_string())
+        .bind(DISPLACED_AT_ONCE)
+        .bind(i64::from(self.most) - 1)
+        .fetch_all(&mut *connection)
+        .await?;
+        let (mut entries, mut revoked) = (Vec::new(), Revoked::new());
+        for row in &too_many {
+            let session = rows::session_id(row, "id")?;
+            let entry = Entry {
+                event: Event::SessionDisplaced,
+                account: Some(account),
+                session: Some(session),
+                origin: self.ending.origin.clone(),
+            };
+            audit::write(connection, &entry, self.ending.at).await?;
+            entries.push(entry);
+            revoked.extend(end(connection, account, Which::Only(session), &self.ending).await?);
+        }
+        Ok((entries, revoked))
     }
 }
 

@@ -347,7 +347,9 @@ async fn published(node: &Gateway) -> Vec<String> {
 #[tokio::test]
 async fn nodes_agree_on_the_managed_key_that_signs_and_its_rotation_logs_nobody_out() {
     let upstream = Upstream::echo().await;
+    // Somebody logs in again and again: no session is to make room for that.
     let managed = "[server]\nadmin_socket = \"admin.sock\"\n\
+                   [accounts]\nmax_sessions_per_user = 100000\n\
                    [tokens.managed]\npublish = \"6s\"\nmaster = [{ env = \"MASTER\" }]\n\
                    [[limit]]\nname = \"credential\"\nkey = \"client\"\nrate = \"1000/s\"\nburst = 10000";
     let config = || {

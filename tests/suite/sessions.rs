@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::accounts::{is_believed, login, register, text};
 use super::cookies::{app, log_in};
-use super::harness::{Answer, Gateway};
+use super::harness::{Answer, Config, Gateway, Upstream};
 
 async fn list(gateway: &Gateway, token: &str) -> Vec<Value> {
     let call = gateway.https().get("/auth/v1/sessions").bearer(token);
@@ -104,4 +104,25 @@ async fn a_browser_that_ends_its_own_session_loses_the_cookie() {
         let call = gateway.https().get("/private").header("cookie", &cookie);
         call.send().await.expect(401);
     }
+}
+
+#[tokio::test]
+async fn an_account_has_so_many_sessions_and_the_newest_stays() {
+    let upstream = Upstream::echo().await;
+    let config = Config::new().app(&upstream);
+    let config = config.toml("[accounts]\nmax_sessions_per_user = 2");
+    let gateway = config.start().await;
+    let mut tokens = vec![register(&gateway.https(), "ann@example.com").await];
+    for _ in 0..3 {
+        tokens.push(login(&gateway.https(), "ann@example.com").await);
+    }
+    let newest = text(&tokens[3], "access_token");
+    assert_eq!(list(&gateway, newest).await.len(), 2);
+    let mut believed = 0;
+    for token in &tokens {
+        believed += u32::from(is_believed(&gateway, text(token, "access_token")).await);
+    }
+    assert_eq!(believed, 2);
+    let log = gateway.stop().await.log;
+    assert_eq!(log.matches("session_displaced").count(), 2, "{log}");
 }

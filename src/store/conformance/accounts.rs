@@ -123,6 +123,8 @@ pub(super) async fn an_account_that_changes_loses_its_sessions(store: &Store) {
         },
         unless_changed_from: ann.updated_at,
         entry: entry(Event::LoggedIn, ann.id),
+        most: MANY,
+        ending: ending(at),
     };
     assert!(store.commit(late.clone()).await.unwrap().is_none());
     let in_time = OpenSession {
@@ -174,6 +176,8 @@ pub(super) async fn an_account_that_changes_loses_its_sessions(store: &Store) {
         },
         unless_changed_from: at,
         entry: entry(Event::LoggedIn, ann.id),
+        most: MANY,
+        ending: ending(at),
     };
     assert!(store.commit(no_session).await.unwrap().is_none());
 }

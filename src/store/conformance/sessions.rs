@@ -161,7 +161,7 @@ pub(super) async fn sessions_expire_and_slide_up_to_their_end(store: &Store) {
     let ann = created(store, "ann@example.com").await;
     let session = opened(store, &ann).await;
     let minute = Duration::from_secs(60);
-    assert_eq!(store.sessions(ann.id, T0).await.unwrap().len(), 1);
+    assert_eq!(store.sessions(ann.id, (T0, MANY)).await.unwrap().len(), 1);
 
     let rotation = rotate(store, session, 0, T0 + IDLE - minute).await;
     let Rotation::Successor { expires_at, .. } = rotation else {
@@ -182,7 +182,7 @@ pub(super) async fn sessions_expire_and_slide_up_to_their_end(store: &Store) {
     assert_eq!(expires_at, T0 + 3 * IDLE, "not beyond its end");
     assert_eq!(*account, ann);
 
-    let [seen] = &store.sessions(ann.id, T0).await.unwrap()[..] else {
+    let [seen] = &store.sessions(ann.id, (T0, MANY)).await.unwrap()[..] else {
         panic!("one session");
     };
     assert_eq!(seen.id, session);
@@ -194,12 +194,86 @@ pub(super) async fn sessions_expire_and_slide_up_to_their_end(store: &Store) {
         rotate(store, session, 3, end).await,
         Rotation::Expired
     ));
-    assert!(store.sessions(ann.id, end).await.unwrap().is_empty());
+    assert!(
+        store
+            .sessions(ann.id, (end, MANY))
+            .await
+            .unwrap()
+            .is_empty()
+    );
     assert_eq!(store.session_owner(session, end).await.unwrap(), None);
     let before = end - Duration::from_millis(1);
     assert_eq!(
         store.session_owner(session, before).await.unwrap(),
         Some(ann.id)
+    );
+}
+
+pub(super) async fn a_session_too_many_takes_the_place_of_the_one_unused_for_longest(
+    store: &Store,
+) {
+    let ann = created(store, "ann@example.com").await;
+    let bob = created(store, "bob@example.com").await;
+    let foreign = opened(store, &bob).await;
+    let [used, unused, ended] = [
+        opened(store, &ann).await,
+        opened(store, &ann).await,
+        opened(store, &ann).await,
+    ];
+    let minute = Duration::from_secs(60);
+    assert!(is_successor(&rotate(store, used, 0, T0 + minute).await));
+    let end = EndSessions {
+        account: ann.id,
+        which: Which::Only(ended),
+        ending: ending(T0),
+    };
+    store.commit(end).await.unwrap();
+    let at = T0 + 2 * minute;
+    let open = |most| {
+        let first = opening(&ann);
+        let session = NewSession {
+            at,
+            ..first.session
+        };
+        OpenSession {
+            session,
+            most,
+            ending: ending(at),
+            ..first
+        }
+    };
+    // What has ended takes no place.
+    let third = store.commit(open(3)).await.unwrap().unwrap();
+    assert_eq!((third.entries, third.revoked), (vec![], vec![]));
+    let open_fourth = open(3);
+    let fourth = open_fourth.session.id;
+    let displaced = store.commit(open_fourth).await.unwrap().unwrap();
+    let [entry] = &displaced.entries[..] else {
+        panic!("{displaced:?}");
+    };
+    assert_eq!(
+        (&entry.event, entry.session),
+        (&Event::SessionDisplaced, Some(unused))
+    );
+    let revoked = (Revocation::Session(unused), ending(at).forget_at);
+    assert_eq!(displaced.revoked, [revoked]);
+    assert_eq!(store.session_owner(unused, at).await.unwrap(), None);
+    let live = store.sessions(ann.id, (at, MANY)).await.unwrap();
+    assert_eq!(live.len(), 3);
+    assert_eq!(live.last().map(|session| session.id), Some(used));
+    let first_two = store.sessions(ann.id, (at, 2)).await.unwrap();
+    assert_eq!(first_two, live[..2]);
+    // Fewer are allowed now: the new one stays, whatever is older goes.
+    let open_last = open(1);
+    let last = open_last.session.id;
+    let displaced = store.commit(open_last).await.unwrap().unwrap();
+    assert_eq!(displaced.revoked.len(), 3);
+    assert_eq!(store.session_owner(fourth, at).await.unwrap(), None);
+    let live = store.sessions(ann.id, (at, MANY)).await.unwrap();
+    assert_eq!(live.iter().map(|one| one.id).collect::<Vec<_>>(), [last]);
+    assert_eq!(
+        store.session_owner(foreign, at).await.unwrap(),
+        Some(bob.id)
     );
 }
 
