@@ -8,7 +8,7 @@ async fn however_many_sessions_an_account_has_they_end() {
     let server = TestServer::shared();
     let database = server.database();
     let settings = PostgresSettings {
-        statement_timeout: Duration::from_secs(2),
+        statement_timeout: Duration::from_secs(10),
         ..settings(&server, &database)
     };
     let store = open(&settings).await.unwrap();
