@@ -40,7 +40,7 @@ pub struct LockoutSettings {
     pub network: Allowance,
     /// How long a network stays known to an account after a login from it.
     pub remember_network: Duration,
-    /// How many counters are kept in this process at a time, at least.
+    /// How many counters are kept in this process at a time, at least, and as many known networks.
     pub keys: usize,
 }
 

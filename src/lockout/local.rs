@@ -8,13 +8,15 @@ use crate::clock::Clock;
 use crate::shared::{Bucket, Change, FullAt, Keyring, Table, nanos};
 
 /// All counters in one bounded table. An attacker who invents names pushes out those counters
-/// first that are nearest to meaning nothing.
+/// first that are nearest to meaning nothing. What is remembered for a month stands apart: it would
+/// push out every counter.
 #[derive(Debug)]
 pub(super) struct LocalCounters {
     buckets: Buckets,
     clock: Clock,
     keyring: Keyring,
-    table: Table<FullAt>,
+    counters: Table<FullAt>,
+    known_networks: Table<FullAt>,
 }
 
 impl LocalCounters {
@@ -23,7 +25,8 @@ impl LocalCounters {
             buckets,
             clock,
             keyring: Keyring::default(),
-            table: Table::with_room_for(keys),
+            counters: Table::with_room_for(keys),
+            known_networks: Table::with_room_for(keys),
         }
     }
 
@@ -92,7 +95,7 @@ impl LocalCounters {
             Ok(full) => (Change::Put(full), Ok(())),
             Err(wait) => (Change::Keep, Err(wait)),
         };
-        self.table.update(self.keyring.key(counter), take)
+        self.counters.update(self.keyring.key(counter), take)
     }
 
     fn put_back(&self, counter: Counter, bucket: Bucket) {
@@ -101,12 +104,12 @@ impl LocalCounters {
             let rest = held.and_then(|held| bucket.give_back(held, now));
             (rest.map_or(Change::Remove, Change::Put), ())
         };
-        self.table.update(self.keyring.key(counter), put_back);
+        self.counters.update(self.keyring.key(counter), put_back);
     }
 
     fn forget(&self, counter: Counter) {
         let key = self.keyring.key(counter);
-        self.table.update(key, |_| (Change::Remove, ()));
+        self.counters.update(key, |_| (Change::Remove, ()));
     }
 
     fn remember(&self, counter: Counter) {
@@ -116,12 +119,13 @@ impl LocalCounters {
             .saturating_add(self.buckets.remember_network);
         let until = FullAt(nanos(until));
         let key = self.keyring.key(counter);
-        self.table.update(key, |_| (Change::Put(until), ()));
+        self.known_networks
+            .update(key, |_| (Change::Put(until), ()));
     }
 
     fn remembers(&self, counter: Counter) -> bool {
         let now = nanos(self.clock.steady());
         let known = |held: Option<FullAt>| (Change::Keep, held.is_some_and(|at| at.0 > now));
-        self.table.update(self.keyring.key(counter), known)
+        self.known_networks.update(self.keyring.key(counter), known)
     }
 }

@@ -299,3 +299,27 @@ async fn a_reload_without_change_forgives_nothing() {
     lockout.adopt(settings());
     assert_eq!(guess(&lockout, "ann", "192.0.2.1", 9).await, 0);
 }
+
+#[tokio::test]
+async fn however_many_networks_are_known_guesses_are_counted() {
+    let settings = LockoutSettings {
+        keys: 1_000,
+        ..settings()
+    };
+    let lockout = Lockout::new(settings, clock(), None);
+    for n in 0..10_000_u32 {
+        let address = format!("10.{}.{}.1", n / 250, n % 250);
+        log_in(&lockout, &format!("user{n}"), &address)
+            .await
+            .unwrap();
+    }
+    let mut hashed = 0;
+    for _ in 0..10 {
+        for victim in 0..100 {
+            let address = format!("172.16.{victim}.1");
+            hashed += guess(&lockout, &format!("victim{victim}"), &address, 1).await;
+        }
+    }
+    // Three each, and a few more for those whose places in the table are crowded.
+    assert!((300..330).contains(&hashed), "{hashed}");
+}
