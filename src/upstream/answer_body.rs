@@ -8,13 +8,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
-use tokio::time::Sleep;
+use tokio::time::{Instant, Sleep};
 
 use super::answer;
 use super::pool::{Keeping, Lease, Pools};
 use super::server::Outstanding;
 use super::upload::{Stage, Uploading};
 use crate::body::BodyError;
+use crate::clock::timer_now;
 use crate::streams::{Close, LASTING, Tether};
 
 /// An upstream's answer body with its idle deadline. Dropped before its end, it closes the
@@ -29,7 +30,8 @@ pub struct AnswerBody {
     moved: bool,
     /// `None`: nobody's session, or an answer that has ended.
     bond: Option<Bond>,
-    pieces: u32,
+    /// When its first piece came, of one that more pieces follow.
+    begun: Option<Instant>,
     /// It was ended before its end: nothing of the server's is sent any more.
     over: bool,
 }
@@ -41,9 +43,6 @@ struct Bond {
     tether: Tether,
     close: Close,
 }
-
-/// Pieces that may come without a pause before an answer counts as lasting: a flood has none.
-const MANY_PIECES: u32 = 256;
 
 /// A connection that is answering, and what is settled when the answer is complete.
 pub(super) struct InFlight {
@@ -63,7 +62,7 @@ impl AnswerBody {
             silence: None,
             moved: true,
             bond: None,
-            pieces: 0,
+            begun: None,
             over: false,
         }
     }
@@ -78,9 +77,14 @@ impl AnswerBody {
         self.bond = Some(Bond { tether, close });
     }
 
-    /// From now on it is a stream.
-    fn hold(&mut self) {
-        if let Some(bond) = &mut self.bond {
+    /// Has an answer watched that lasts although its server never pauses: a slow client takes its time
+    /// for every piece.
+    fn note_piece(&mut self) {
+        let Some(bond) = self.bond.as_mut().filter(|bond| !bond.tether.is_held()) else {
+            return;
+        };
+        let now = timer_now();
+        if now.duration_since(*self.begun.get_or_insert(now)) >= LASTING {
             bond.tether.hold();
         }
     }
@@ -172,10 +176,6 @@ impl http_body::Body for AnswerBody {
         match Pin::new(&mut this.incoming).poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => {
                 this.moved = true;
-                this.pieces = this.pieces.saturating_add(1);
-                if this.pieces == MANY_PIECES {
-                    this.hold();
-                }
                 let frame = match frame.into_trailers() {
                     Ok(mut trailers) => {
                         answer::clean_trailers(&mut trailers);
@@ -184,8 +184,9 @@ impl http_body::Body for AnswerBody {
                     }
                     Err(frame) => frame,
                 };
-                if this.incoming.is_end_stream() {
-                    this.settle();
+                match this.incoming.is_end_stream() {
+                    true => this.settle(),
+                    false => this.note_piece(),
                 }
                 Poll::Ready(Some(Ok(frame)))
             }

@@ -3,8 +3,10 @@
 use http::Response;
 use http_body_util::BodyExt;
 
+use super::accounts::{register, text};
 use super::harness::upstream::response;
 use super::harness::{Config, Gateway, Upstream, body, within};
+use super::streams;
 
 async fn public(upstream: &Upstream) -> Gateway {
     Config::new().app(upstream).start().await
@@ -208,4 +210,36 @@ async fn the_client_is_asked_for_its_body_only_when_the_request_is_wanted() {
         401,
         "refused without asking for the body"
     );
+}
+
+#[tokio::test]
+async fn an_answer_that_a_slow_client_takes_its_time_for_is_a_stream_of_its_session() {
+    let mut app = streams::app("").await;
+    let ann = register(&app.gateway.https(), "ann@example.com").await;
+    let authorization = format!("Bearer {}", text(&ann, "access_token"));
+    let (mut sender, connection) = app.gateway.h2().h2_sender().await;
+    let connection = tokio::spawn(connection);
+    let request = http::Request::get(app.gateway.https().url("/calls"))
+        .header("authorization", authorization)
+        .body(())
+        .unwrap();
+    let (response, _) = sender.send_request(request, true).unwrap();
+    let (pieces, answer) = body::pieces();
+    app.calls.next().await.answer(Response::new(answer));
+    // There is always more of it.
+    let flood = tokio::spawn(async move { while pieces.send(vec![7; 16 * 1024]).await {} });
+    let response = within("the head", response).await.unwrap();
+    let mut body = response.into_body();
+    let nothing = tokio::time::timeout(2 * streams::QUIET, std::future::pending::<()>());
+    assert!(nothing.await.is_err());
+    let mut taken = 0;
+    while taken < 512 * 1024 {
+        let piece = within("a piece", body.data()).await.unwrap().unwrap();
+        taken += piece.len();
+        body.flow_control().release_capacity(piece.len()).unwrap();
+    }
+    app.gateway.comes_to_count(&["portcullis_streams 1"]).await;
+    drop((body, sender));
+    flood.await.unwrap();
+    connection.abort();
 }
