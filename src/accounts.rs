@@ -27,6 +27,7 @@ mod service;
 mod session;
 mod sessions;
 mod signing_keys;
+mod sweep_time;
 #[cfg(test)]
 mod tests;
 mod user;
@@ -75,6 +76,7 @@ use failing::FailureTime;
 use crate::clock::{Clock, Timestamp};
 use crate::store::{Database, Ending, OpenError, Place, Revoked, Store, StoreError, Sweep};
 use api_key::KeyUses;
+use sweep_time::SweepTime;
 
 /// How often the database is asked what other processes revoked: at most so much later a token
 /// that was revoked beside us is refused here.
@@ -210,7 +212,9 @@ impl Accounts {
     async fn keep_house(&self) {
         let mut ticks = tokio::time::interval(FOLLOW);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let (mut sweep_at, mut write_at) = (Duration::ZERO, Duration::ZERO);
+        let clock = &self.0.clock;
+        let mut sweep_time = SweepTime::begin(clock);
+        let (mut sweep_at, mut write_at) = (clock.steady() + SWEEP, Duration::ZERO);
         let mut is_away = false;
         loop {
             ticks.tick().await;
@@ -222,17 +226,17 @@ impl Accounts {
                     true
                 }
             };
-            if self.0.clock.steady() >= write_at {
-                write_at = self.0.clock.steady() + WRITE_USES;
+            if clock.steady() >= write_at {
+                write_at = clock.steady() + WRITE_USES;
                 self.write_key_uses().await;
             }
             // A database that is away is told of by `read_news`.
             if let Ok(measured) = self.calibrate().await {
                 measured.await;
             }
-            if self.0.clock.steady() >= sweep_at {
-                sweep_at = self.0.clock.steady() + SWEEP;
-                self.sweep().await;
+            if clock.steady() >= sweep_at {
+                sweep_at = clock.steady() + SWEEP;
+                self.sweep(sweep_time.next(clock)).await;
             }
         }
     }
@@ -327,8 +331,7 @@ impl Accounts {
         Ok(())
     }
 
-    async fn sweep(&self) {
-        let now = self.now();
+    async fn sweep(&self, now: Timestamp) {
         let sweep = Sweep {
             now,
             // Until then a token may live that names the session, and be revoked with it.

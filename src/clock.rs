@@ -140,6 +140,11 @@ impl Clock {
         Timestamp(latest)
     }
 
+    /// What the system's clock says now, also when it was set back. For nothing that may expire.
+    pub fn wall(&self) -> Timestamp {
+        Timestamp(self.0.reading.wall())
+    }
+
     /// Time since the clock was made, by the monotonic clock: for intervals and limits.
     pub fn steady(&self) -> Duration {
         self.0.reading.steady()

@@ -127,7 +127,7 @@ async fn another_issuers_tokens_stay_revoked_longer_than_ours_live() {
         .unwrap();
     let month = SessionRules::default().longest_token;
     world.clock.advance(2 * month);
-    world.accounts.sweep().await;
+    world.accounts.sweep(world.accounts.now()).await;
     let revocations = world.beside().await.revocations().clone();
     let from_before = ann.created_at;
     assert!(revocations.is_revoked(None, &ann.id.to_string(), from_before));
@@ -166,7 +166,7 @@ async fn a_revocation_is_remembered_for_hours_however_short_tokens_live() {
     let ended = world.accounts.end_session(ann.id, session.id, &from);
     assert_eq!(ended.await.unwrap(), 1);
     world.clock.advance(REMEMBERED - Duration::from_secs(1));
-    world.accounts.sweep().await;
+    world.accounts.sweep(world.accounts.now()).await;
     assert!(is_revoked(&world.beside().await, &session));
 }
 
@@ -180,7 +180,7 @@ async fn what_can_concern_nobody_is_swept_away() {
         .end_session(ann.id, session.id, &origin())
         .await
         .unwrap();
-    world.accounts.sweep().await;
+    world.accounts.sweep(world.accounts.now()).await;
     assert!(
         is_revoked(&world.beside().await, &session),
         "too early to forget"
@@ -189,6 +189,6 @@ async fn what_can_concern_nobody_is_swept_away() {
     world
         .clock
         .advance(rules.idle + rules.longest_token + Duration::from_secs(1));
-    world.accounts.sweep().await;
+    world.accounts.sweep(world.accounts.now()).await;
     assert!(world.beside().await.revocations().is_empty());
 }
