@@ -19,6 +19,7 @@ mod sessions;
 mod signing_keys;
 mod sql;
 mod sqlite;
+mod status;
 mod uses;
 mod writing;
 

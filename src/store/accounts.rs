@@ -3,12 +3,12 @@
 use super::sql::{Connection, Row, query};
 use super::{Change, Store, api_keys, audit, invitations, rows, sessions};
 use crate::accounts::audit::{Entry, Event};
-use crate::accounts::{Account, AccountId, KeyOwner, LoginName, PasswordHash, Role, Status};
+use crate::accounts::{Account, AccountId, KeyOwner, LoginName, PasswordHash, Role};
 use crate::clock::Timestamp;
 use crate::store::StoreError;
 use crate::store::change::{
     CreateAccount, Created, Delete, Ending, Register, Rehash, Revoked, SetAttributes, SetPassword,
-    SetRoles, SetStatus, VerifyEmail, Which,
+    SetRoles, VerifyEmail, Which,
 };
 
 impl Store {
@@ -213,35 +213,6 @@ impl Change for Rehash {
     }
 }
 
-impl Change for SetStatus {
-    type Output = Option<Revoked>;
-
-    async fn apply(&self, connection: &mut Connection<'_>) -> Result<Self::Output, StoreError> {
-        let set = query(
-            "UPDATE accounts SET status = $2, updated_at = $3 \
-             WHERE id = $1 AND status <> 'deleted'",
-        )
-        .bind(self.account.to_string())
-        .bind(self.status.word())
-        .bind(self.ending.at.millis())
-        .execute(&mut *connection)
-        .await?;
-        if set == 0 {
-            return Ok(None);
-        }
-        let event = Event::StatusChanged(self.status);
-        note(connection, self.account, event, &self.ending).await?;
-        match self.status {
-            Status::Active => Ok(Some(Revoked::new())),
-            Status::Pending | Status::Locked | Status::Disabled => {
-                sessions::end(connection, self.account, Which::All, &self.ending)
-                    .await
-                    .map(Some)
-            }
-        }
-    }
-}
-
 impl Change for VerifyEmail {
     type Output = bool;
 
@@ -373,7 +344,7 @@ fn login_names(account: &Account) -> Vec<LoginName> {
     names
 }
 
-async fn note(
+pub(super) async fn note(
     connection: &mut Connection<'_>,
     account: AccountId,
     event: Event,
