@@ -37,7 +37,7 @@ pub use change::{
     NoteKeyUses, OpenSession, RedeemLoginCode, Redeemed, Register, Rehash, RevokeApiKey,
     RevokeInvitation, Revoked, Rotate, RotateApiKey, Rotation, SessionOpened, SessionUse,
     SetAttributes, SetPassword, SetRoles, SetServiceRoles, SetServiceStatus, SetStatus, Sweep,
-    UseSessions, VerifyEmail, Which,
+    Unlock, UseSessions, VerifyEmail, Which,
 };
 pub use copy::{Copied, CopyError, Copying, copy};
 pub use postgres::{Authorities, Encryption, NotAnAddress, PostgresAddress, PostgresSettings};

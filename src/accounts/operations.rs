@@ -8,8 +8,8 @@ use super::{
     Role, Status, login,
 };
 use crate::store::{
-    Delete, Revoked, SetAttributes, SetPassword, SetRoles, SetStatus, StoreError, VerifyEmail,
-    Which,
+    Delete, Revoked, SetAttributes, SetPassword, SetRoles, SetStatus, StoreError, Unlock,
+    VerifyEmail, Which,
 };
 
 /// How often a change that another one overtook is tried.
@@ -66,6 +66,19 @@ impl Accounts {
         };
         let revoked = self.store().commit(set).await?;
         self.operated(revoked)?;
+        self.note(Event::StatusChanged(status), account, origin);
+        Ok(())
+    }
+
+    /// Takes back that an account was locked or disabled. One that waited for approval before waits again.
+    pub async fn unlock(&self, account: AccountId, origin: &Origin) -> Result<(), OperateError> {
+        let unlock = Unlock {
+            account,
+            at: self.now(),
+            origin: origin.clone(),
+        };
+        let status = self.store().commit(unlock).await?;
+        let status = status.ok_or(OperateError::Unknown)?;
         self.note(Event::StatusChanged(status), account, origin);
         Ok(())
     }

@@ -43,7 +43,7 @@ pub enum UserCommand {
     Lock {
         user: String,
     },
-    /// Makes a locked or disabled account active again.
+    /// Makes a locked or disabled account active again, or lets it wait for approval again.
     Unlock {
         user: String,
     },
@@ -175,7 +175,8 @@ pub async fn perform(
                     reason: String::from("the account waits for approval, which is another thing"),
                 }),
                 Status::Active | Status::Locked | Status::Disabled => {
-                    set_status(accounts, origin, &user, Status::Active).await
+                    accounts.unlock(account.id, origin).await?;
+                    answer_with(accounts, account.id).await
                 }
             }
         }

@@ -58,7 +58,7 @@ enum Single {
     Show(Whose),
     /// Lock an account; its sessions end
     Lock(Whose),
-    /// Make a locked or disabled account active again
+    /// Make a locked or disabled account active again, or let it wait for approval again
     Unlock(Whose),
     /// Disable an account; its sessions end
     Disable(Whose),

@@ -210,6 +210,15 @@ pub struct SetStatus {
     pub ending: Ending,
 }
 
+/// Takes back that an account was locked or disabled: it waits for approval if it did before, and is
+/// active otherwise. Answers which. `None`: no such account.
+#[derive(Clone, Debug)]
+pub struct Unlock {
+    pub account: AccountId,
+    pub at: Timestamp,
+    pub origin: Origin,
+}
+
 /// Marks an account's address as shown to be its owner's. Answers whether there is such an account
 /// that still has this address.
 #[derive(Clone, Debug)]

@@ -55,6 +55,7 @@ pub async fn run<F: Future<Output = (Store, G)>, G>(fresh: impl Fn() -> F) {
     machines::a_service_changes_and_goes_with_its_keys(&fresh().await.0).await;
     machines::keys_go_with_their_user_and_when_they_are_long_dead(&fresh().await.0).await;
     accounts::an_address_is_verified_once(&fresh().await.0).await;
+    accounts::what_is_unlocked_is_what_it_was(&fresh().await.0).await;
     invitations::an_invitation_is_used_as_often_as_it_says(&fresh().await.0).await;
     login_codes::a_code_is_good_once_where_it_is_meant_for(&fresh().await.0).await;
     login_codes::of_many_that_show_a_code_at_one_time_one_has_it(&fresh().await.0).await;

@@ -327,7 +327,14 @@ async fn who_needs_approval_waits_and_looks_like_nobody_until_then() {
         tries("ann@example.com").await,
         tries("nobody@example.com").await
     );
+    for stop in ["disable", "lock"] {
+        run(&gateway, &["user", stop, "ann@example.com"]);
+        let shown = run(&gateway, &["user", "unlock", "ann@example.com"]);
+        assert!(shown.contains("pending"), "nor is it after {stop}: {shown}");
+    }
     run(&gateway, &["user", "approve", "ann@example.com"]);
+    run(&gateway, &["user", "disable", "ann@example.com"]);
+    run(&gateway, &["user", "unlock", "ann@example.com"]);
     login(&client, "ann@example.com").await;
     assert!(
         !gateway

@@ -295,3 +295,38 @@ pub(super) async fn an_address_is_verified_once(store: &Store) {
     assert!(store.commit(delete).await.unwrap().is_some());
     assert!(!store.commit(verify("ann@example.com", 4)).await.unwrap());
 }
+
+pub(super) async fn what_is_unlocked_is_what_it_was(store: &Store) {
+    let waiting = Account {
+        status: Status::Pending,
+        ..account("ann@example.com")
+    };
+    let ann = waiting.id;
+    assert_eq!(create(store, &waiting).await, Created::Done);
+    let set = async |status| {
+        let set = SetStatus {
+            account: ann,
+            status,
+            ending: ending(T0),
+        };
+        store.commit(set).await.unwrap().expect("an account");
+    };
+    let unlock = async |account| {
+        let unlock = Unlock {
+            account,
+            at: T0,
+            origin: origin(),
+        };
+        store.commit(unlock).await.unwrap()
+    };
+    assert_eq!(unlock(ann).await, Some(Status::Pending), "no approval");
+    set(Status::Locked).await;
+    set(Status::Disabled).await;
+    assert_eq!(unlock(ann).await, Some(Status::Pending));
+    let found = store.account(ann).await.unwrap().unwrap().0;
+    assert_eq!(found.status, Status::Pending);
+    set(Status::Active).await;
+    set(Status::Disabled).await;
+    assert_eq!(unlock(ann).await, Some(Status::Active));
+    assert_eq!(unlock(AccountId::random()).await, None);
+}

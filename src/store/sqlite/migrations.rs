@@ -40,6 +40,7 @@ fn migrator() -> Migrator {
             "codes of a session",
             include_str!("0009_codes_of_a_session.sql"),
         ),
+        migration(10, "approvals", include_str!("0010_approvals.sql")),
     ]);
     migrator.set_ignore_missing(true);
     migrator
