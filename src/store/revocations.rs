@@ -153,7 +153,8 @@ pub(super) struct Whose<'a> {
 }
 
 /// Adds the revocations of an account's sessions that have not ended: by one statement, since
-/// nobody bounds how many somebody opens, and a change must end within its time all the same.
+/// there may be very many that have expired, or are from before there was a bound, and a change must
+/// end within its time all the same.
 pub(super) async fn write_sessions(
     connection: &mut Connection<'_>,
     whose: &Whose<'_>,

@@ -2,7 +2,8 @@
 
 use super::*;
 
-/// Whoever knows a password can open sessions all day: that must not keep its owner from ending them.
+/// Sessions that have expired are not swept at once, and no bound holds for them: that must not keep their owner
+/// from ending them.
 #[tokio::test]
 async fn however_many_sessions_an_account_has_they_end() {
     let server = TestServer::shared();
