@@ -20,6 +20,22 @@ fn the_unit_passes_systemd_analyze_without_a_word() {
     );
 }
 
+/// A filter of the unit takes calls away, a later one gives some back.
+#[test]
+fn the_unit_lets_threads_that_hash_give_way() {
+    let unit = concat!(env!("CARGO_MANIFEST_DIR"), "/systemd/portcullis.service");
+    let text = std::fs::read_to_string(unit).unwrap();
+    let filters: Vec<_> = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("SystemCallFilter="))
+        .collect();
+    let taken = filters
+        .iter()
+        .rposition(|calls| calls.contains("@resources"));
+    let given = filters.iter().rposition(|calls| *calls == "setpriority");
+    assert!(given > taken, "{filters:?}");
+}
+
 #[tokio::test]
 async fn a_start_a_reload_and_a_stop_are_announced() {
     let upstream = Upstream::echo().await;
