@@ -1,6 +1,7 @@
 //! The written forms of values: durations, sizes, addresses, networks, secrets.
 
 use std::net::SocketAddr;
+use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -194,9 +195,9 @@ fn read_file(path: PathBuf, what: &str) -> Result<(Vec<u8>, String), Wrong> {
 
 fn read_variable(name: &str) -> Result<(Vec<u8>, String), Wrong> {
     let origin = format!("environment variable {name}");
-    match std::env::var(name) {
-        Ok(text) => Ok((text.into_bytes(), origin)),
-        Err(error) => Err(Wrong::Refused(format!("{origin}: {error}"))),
+    match std::env::var_os(name) {
+        Some(value) => Ok((value.into_vec(), origin)),
+        None => Err(Wrong::Refused(format!("{origin} is not set"))),
     }
 }
 

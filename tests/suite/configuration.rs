@@ -1,5 +1,8 @@
 //! Files that cannot be served: one message with the place, the exit code, and nothing started.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+
 use super::harness::{Config, Upstream, ports};
 
 /// A configuration with one route, to be spoilt.
@@ -167,6 +170,28 @@ async fn key_and_certificate_files_that_cannot_be_read_are_named() {
     let config = sound().without("tokens.key");
     let config = config.toml("[[tokens.key]]\nid = \"k\"\nalgorithm = \"HS256\"\nsecret = { env = \"NO_SUCH_VARIABLE\" }");
     assert_refused(config, &["NO_SUCH_VARIABLE"]).await;
+}
+
+/// What the standard library says of a variable that is not UTF-8 has the variable's value in it.
+#[test]
+fn a_secret_in_the_environment_may_be_any_bytes_and_is_not_repeated() {
+    let secrets: [(&[u8], i32); 2] = [
+        (b"hunter2-\xff", 78),
+        (b"hunter2-\xff-and-what-makes-it-32-bytes-long", 0),
+    ];
+    for (secret, code) in secrets {
+        let config = sound().without("tokens.key").toml(
+            "[[tokens.key]]\nid = \"k\"\nalgorithm = \"HS256\"\nsecret = { env = \"OF_BYTES\" }",
+        );
+        let folder = tempfile::tempdir().unwrap();
+        config.write(folder.path());
+        let mut command = config.command_in(folder.path(), "check");
+        command.env("OF_BYTES", OsStr::from_bytes(secret));
+        let output = command.output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{said}");
+        assert!(!said.contains("hunter2"), "{said}");
+    }
 }
 
 #[tokio::test]

@@ -28,15 +28,15 @@ impl FromToml for Lifetime {
                 let name = table.required::<String>("env");
                 table.finish();
                 let name = name.ok_or(Wrong::Reported)?;
-                let text = std::env::var(&name).map_err(|error| {
-                    Wrong::Refused(format!("environment variable {name}: {error}"))
+                let value = std::env::var_os(&name).ok_or_else(|| {
+                    Wrong::Refused(format!("environment variable {name} is not set"))
                 })?;
-                let seconds = text.trim().parse().map_err(|_| {
+                let seconds = value.to_str().and_then(|text| text.trim().parse().ok());
+                Duration::from_secs(seconds.ok_or_else(|| {
                     Wrong::Refused(format!(
                         "environment variable {name}: not a number of seconds"
                     ))
-                })?;
-                Duration::from_secs(seconds)
+                })?)
             }
         };
         if lifetime < Duration::from_secs(1) || lifetime > LONGEST_LIFETIME {
