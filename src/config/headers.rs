@@ -5,6 +5,7 @@ use std::sync::Arc;
 use http::{HeaderName, HeaderValue};
 
 use super::reader::{FromToml, Table, Value, Wrong};
+use super::tokens::Lifetime;
 use super::units::ConfiguredSecret;
 use crate::authn::{ATTRIBUTES, Minter, Tokens, keys, minter};
 use crate::outbound::DEFAULT_PATTERNS;
@@ -151,7 +152,7 @@ fn read_assertion(mut table: Table<'_>, tokens: &Tokens) -> Option<(HeaderName, 
     let audience = table
         .optional::<String>("audience")
         .map(String::into_boxed_str);
-    let lifetime = table.or("lifetime", minter::DEFAULT_LIFETIME);
+    let lifetime = table.or("lifetime", Lifetime(minter::DEFAULT_LIFETIME)).0;
     let Some(key) = tokens.ring.asserting() else {
         let help = "add a [[tokens.key]] with use = \"assert\" and an asymmetric algorithm";
         table.wrong_with_help("name", "no key signs assertions", help);
@@ -205,8 +206,10 @@ fn field_name(text: &str) -> Result<HeaderName, Wrong> {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
-    use crate::config::reader;
+    use crate::config::{reader, tokens};
 
     #[test]
     fn a_secret_that_anybody_may_guess_is_refused_and_not_repeated() {
@@ -236,5 +239,22 @@ mod tests {
         }
         assert!(read("", "8Lw4Rf7Nc1Hs6Yd3\n").is_ok());
         assert!(read("development = true\n", "dev-secret-change-me\n").is_ok());
+    }
+
+    #[test]
+    fn an_assertion_that_is_over_when_it_is_made_is_refused() {
+        for (lifetime, good) in [("0s", false), ("999ms", false), ("1s", true), ("1m", true)] {
+            let text = format!(
+                "development = true\n[headers]\nassertion = {{ lifetime = \"{lifetime}\" }}\n"
+            );
+            let read = reader::read(Path::new("p.toml"), &text, |mut root| {
+                root.optional::<bool>("development");
+                let tokens = tokens::read(&mut root)?.tokens;
+                let headers = Headers::read(root.table("headers"), Some(&tokens));
+                root.finish();
+                Some(headers)
+            });
+            assert_eq!(read.is_ok(), good, "{lifetime}: {:?}", read.err());
+        }
     }
 }

@@ -16,7 +16,9 @@ use crate::config::units::{ByteSize, ConfiguredSecret};
 use crate::inbound::cookie::CookieScope;
 use crate::secret::{self, Secret};
 
-use forms::{EndDate, Lifetime, WrittenOrigin};
+use forms::{EndDate, WrittenOrigin};
+
+pub(super) use forms::Lifetime;
 
 /// Longest leeway: clocks that are further apart need mending, not forgiving.
 const LONGEST_LEEWAY: Duration = Duration::from_secs(5 * 60);

@@ -14,7 +14,7 @@ use crate::config::{FromToml, Value, Wrong};
 const LONGEST_LIFETIME: Duration = Duration::from_secs(400 * 24 * 60 * 60);
 
 /// How long tokens live: a duration, or the seconds that an environment variable holds.
-pub(super) struct Lifetime(pub(super) Duration);
+pub struct Lifetime(pub Duration);
 
 impl FromToml for Lifetime {
     const EXPECTED: &'static str =
