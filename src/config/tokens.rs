@@ -23,6 +23,9 @@ pub(super) use forms::Lifetime;
 /// Longest leeway: clocks that are further apart need mending, not forgiving.
 const LONGEST_LEEWAY: Duration = Duration::from_secs(5 * 60);
 
+/// Least staleness to bear: nodes ask twice a second for what was revoked, and no answer is newer.
+const LEAST_STALENESS: Duration = Duration::from_secs(2);
+
 /// The name of the key that development mode makes up.
 const DEVELOPMENT_KEY: &str = "development";
 
@@ -80,6 +83,11 @@ fn read_section(section: &mut Table<'_>) -> Option<TokensSection> {
         section.wrong("leeway", "the leeway is longer than 5 minutes");
     }
     let max_staleness = section.or("max_staleness", DEFAULT_STALENESS);
+    if max_staleness < LEAST_STALENESS {
+        let problem = "shorter than 2 seconds, nobody would be believed between two looks at what \
+                       was revoked";
+        section.wrong("max_staleness", problem);
+    }
     let lifetimes = read_lifetimes(section);
     let attributes = texts(section.list("attributes"));
     let remembered = read_remembered(section);

@@ -168,6 +168,10 @@ fn what_cannot_be_trusted_is_refused_with_its_place() {
             format!("{}lifetime = \"0s\"\n", "[tokens]\n"),
             "a second at least",
         ),
+        (
+            format!("{}max_staleness = \"1s\"\n", "[tokens]\n"),
+            "shorter than 2 seconds",
+        ),
     ] {
         let shown = section(&text).map(|_| ()).expect_err(&text);
         assert!(shown.contains(expected), "{text}\n{shown}");
