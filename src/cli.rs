@@ -118,6 +118,13 @@ mod tests {
     }
 
     #[test]
+    fn an_attribute_may_be_a_negative_number() {
+        let line = "portcullis user set-attribute a@example.com level -5 --json";
+        let parsed = Arguments::try_parse_from(line.split(' '));
+        assert!(parsed.is_ok(), "{:?}", parsed.err());
+    }
+
+    #[test]
     fn the_configuration_may_be_named_after_every_word() {
         for line in [
             "portcullis run --config f.toml",

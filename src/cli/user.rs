@@ -85,6 +85,7 @@ enum Single {
         /// Of the attribute
         name: String,
         /// JSON where it reads as JSON (42, true, ["a","b"]), else text; absent or null: removed
+        #[arg(allow_negative_numbers = true)]
         value: Option<String>,
     },
 }
