@@ -110,6 +110,7 @@ where
         .handshake(TokioIo::new(io))
         .await
         .map_err(ConnectError::Http)?;
+    // By itself, though each request could poll it: docs/performance.md, Many at a time.
     tokio::spawn(async move {
         if let Err(error) = connection.with_upgrades().await {
             tracing::debug!(%error, "upstream connection ended");
