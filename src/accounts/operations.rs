@@ -74,8 +74,7 @@ impl Accounts {
     pub async fn unlock(&self, account: AccountId, origin: &Origin) -> Result<(), OperateError> {
         let unlock = Unlock {
             account,
-            at: self.now(),
-            origin: origin.clone(),
+            ending: self.ending(origin),
         };
         let status = self.store().commit(unlock).await?;
         let status = status.ok_or(OperateError::Unknown)?;

@@ -215,8 +215,7 @@ pub struct SetStatus {
 #[derive(Clone, Debug)]
 pub struct Unlock {
     pub account: AccountId,
-    pub at: Timestamp,
-    pub origin: Origin,
+    pub ending: Ending,
 }
 
 /// Marks an account's address as shown to be its owner's. Answers whether there is such an account

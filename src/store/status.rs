@@ -1,9 +1,9 @@
 //! Whether an account is let in, in the database.
 
 use super::sql::{Connection, query};
-use super::{Change, accounts, audit, sessions};
+use super::{Change, accounts, sessions};
 use crate::accounts::Status;
-use crate::accounts::audit::{Entry, Event};
+use crate::accounts::audit::Event;
 use crate::store::StoreError;
 use crate::store::change::{Revoked, SetStatus, Unlock, Which};
 
@@ -47,7 +47,7 @@ impl Change for Unlock {
              WHERE id = $1 AND status <> 'deleted' RETURNING status",
         )
         .bind(self.account.to_string())
-        .bind(self.at.millis())
+        .bind(self.ending.at.millis())
         .fetch_optional(&mut *connection)
         .await?;
         let Some(row) = row else {
@@ -55,13 +55,8 @@ impl Change for Unlock {
         };
         let status = Status::parse(row.try_get("status")?);
         let status = status.ok_or(StoreError::Unreadable("accounts.status"))?;
-        let entry = Entry {
-            event: Event::StatusChanged(status),
-            account: Some(self.account),
-            session: None,
-            origin: self.origin.clone(),
-        };
-        audit::write(connection, &entry, self.at).await?;
+        let event = Event::StatusChanged(status);
+        accounts::note(connection, self.account, event, &self.ending).await?;
         Ok(Some(status))
     }
 }

@@ -314,8 +314,7 @@ pub(super) async fn what_is_unlocked_is_what_it_was(store: &Store) {
     let unlock = async |account| {
         let unlock = Unlock {
             account,
-            at: T0,
-            origin: origin(),
+            ending: ending(T0),
         };
         store.commit(unlock).await.unwrap()
     };
