@@ -9,6 +9,7 @@ pub mod headers;
 pub mod limits;
 pub mod lockout;
 pub mod log;
+mod masters;
 pub mod operator;
 pub mod passwords;
 pub mod reader;

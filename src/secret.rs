@@ -1,8 +1,14 @@
 //! Values that must never be printed, compared byte by byte, or left in memory.
 
+mod master;
+mod weak;
+
 use std::fmt;
 
 use zeroize::Zeroizing;
+
+pub use master::MasterRing;
+pub use weak::{WeakSecret, not_a_key_file, refuse_weak};
 
 /// Bytes that are secret: wiped when dropped, shown by name only.
 #[derive(Clone)]

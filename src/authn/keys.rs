@@ -3,7 +3,6 @@
 mod file;
 mod material;
 mod numbers;
-mod samples;
 mod schemes;
 
 use std::fmt;
@@ -21,7 +20,6 @@ pub use file::{KeyFile, generate};
 pub use material::{KeyError, Material, SignError};
 pub(super) use numbers::without_leading_zeros;
 pub use numbers::{Curve, PublicNumbers};
-pub use samples::{WeakSecret, refuse_weak};
 pub(super) use schemes::ecdsa_signing;
 
 /// A key's name: the `kid` of the tokens it signs.

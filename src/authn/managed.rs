@@ -2,7 +2,6 @@
 //! is where the nodes agree on them: a key is published before it signs, and verifies until the last
 //! token that it signed has expired.
 
-mod master;
 mod plan;
 
 use std::time::Duration;
@@ -12,10 +11,9 @@ use super::keys::{Key, KeyError, KeyId, Material, Origin, RingError};
 use super::rules::Tokens;
 use crate::accounts::Accounts;
 use crate::clock::Timestamp;
-use crate::secret::{self, Secret};
+use crate::secret::{self, MasterRing, Secret};
 use crate::store::{Pace, SealedKey, StoreError};
 
-pub use master::MasterRing;
 pub use plan::Plan;
 
 use plan::Planned;

@@ -7,8 +7,9 @@ use http::{HeaderName, HeaderValue};
 use super::reader::{FromToml, Table, Value, Wrong};
 use super::tokens::Lifetime;
 use super::units::ConfiguredSecret;
-use crate::authn::{ATTRIBUTES, Minter, Tokens, keys, minter};
+use crate::authn::{ATTRIBUTES, Minter, Tokens, minter};
 use crate::outbound::DEFAULT_PATTERNS;
+use crate::secret::refuse_weak;
 
 /// What routes tell their backends, unless they say otherwise.
 #[derive(Clone, Debug)]
@@ -167,7 +168,7 @@ fn read_assertion(mut table: Table<'_>, tokens: &Tokens) -> Option<(HeaderName, 
 /// Whoever can guess the secret can speak to the backend as the gateway. Only development mode takes
 /// such a one.
 fn refuse_weak_secret(table: &Table<'_>, value: &ConfiguredSecret) -> Option<()> {
-    let Err(error) = keys::refuse_weak(&value.secret, SHORTEST_SECRET) else {
+    let Err(error) = refuse_weak(&value.secret, SHORTEST_SECRET) else {
         return Some(());
     };
     if table.development() {

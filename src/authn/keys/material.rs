@@ -12,10 +12,9 @@ use aws_lc_rs::signature::{
 };
 
 use crate::authn::algorithm::{Algorithm, Family};
-use crate::secret::Secret;
+use crate::secret::{self, Secret, WeakSecret};
 
 use super::numbers::{Curve, PublicNumbers};
-use super::samples::{self, WeakSecret};
 use super::schemes::{ecdsa_signing, rsa_padding, verification};
 
 /// Why bytes are no key for an algorithm. Nothing of the key is in it.
@@ -75,7 +74,7 @@ impl Material {
     /// A shared secret for HS256, HS384 or HS512, refused when it is a printed sample or short.
     pub fn from_secret(algorithm: Algorithm, secret: &Secret) -> Result<Self, KeyError> {
         // RFC 7518 §3.2
-        samples::refuse_weak(secret, algorithm.shortest_secret().unwrap_or_default())?;
+        secret::refuse_weak(secret, algorithm.shortest_secret().unwrap_or_default())?;
         Self::from_any_secret(algorithm, secret)
     }
 
@@ -95,7 +94,7 @@ impl Material {
             | Algorithm::Ps256
             | Algorithm::EdDsa => return Err(KeyError::NeedsKeyPair(algorithm)),
         };
-        samples::not_a_key_file(secret)?;
+        secret::not_a_key_file(secret)?;
         let key = Box::new(hmac::Key::new(hash, secret.expose()));
         Ok(Self {
             algorithm,

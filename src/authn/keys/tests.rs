@@ -7,7 +7,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken as oracle;
 
 use super::*;
-use crate::secret::Secret;
+use crate::secret::{Secret, WeakSecret};
 
 /// One PKCS#8 document an algorithm: RSA keys are dear to make.
 fn document(algorithm: Algorithm) -> &'static Secret {

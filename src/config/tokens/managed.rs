@@ -3,9 +3,8 @@
 use std::time::Duration;
 
 use crate::authn::algorithm::Algorithm;
-use crate::authn::managed::{ManagedSettings, MasterRing};
-use crate::config::Table;
-use crate::config::units::ConfiguredSecret;
+use crate::authn::managed::ManagedSettings;
+use crate::config::{Table, masters};
 
 /// As document 001 wants secrets to be renewed.
 const DEFAULT_ROTATE: Duration = Duration::from_secs(90 * 86_400);
@@ -26,7 +25,7 @@ pub(super) fn read(mut table: Table<'_>) -> Option<ManagedSettings> {
         let problem = "a key signs for less than twice the time that it is published";
         table.wrong("rotate", problem);
     }
-    let masters = read_masters(&mut table);
+    let masters = masters::read(&mut table, "the managed keys");
     table.finish();
     Some(ManagedSettings {
         algorithm,
@@ -34,22 +33,4 @@ pub(super) fn read(mut table: Table<'_>) -> Option<ManagedSettings> {
         publish,
         masters: masters?,
     })
-}
-
-fn read_masters(table: &mut Table<'_>) -> Option<MasterRing> {
-    let written = table.list::<ConfiguredSecret>("master");
-    if written.is_empty() {
-        if !table.has("master") {
-            let help = "write master = [{ file = \"…\" }]: the first seals, all open; \
-                        `openssl rand -base64 32` makes one";
-            table.wrong_with_help("master", "nothing seals the managed keys", help);
-        }
-        return None;
-    }
-    let secrets: Vec<_> = written.iter().map(|one| one.secret.clone()).collect();
-    MasterRing::new(&secrets)
-        .map_err(|error| {
-            table.wrong_with_help("master", error, "`openssl rand -base64 32` makes one")
-        })
-        .ok()
 }

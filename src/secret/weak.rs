@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::secret::Secret;
+use super::Secret;
 
 /// Why a secret keeps nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -56,7 +56,7 @@ pub fn refuse_weak(secret: &Secret, shortest: usize) -> Result<(), WeakSecret> {
 }
 
 /// Refuses what cannot be meant as a shared secret, even in development.
-pub(super) fn not_a_key_file(secret: &Secret) -> Result<(), WeakSecret> {
+pub fn not_a_key_file(secret: &Secret) -> Result<(), WeakSecret> {
     let bytes = secret.expose().trim_ascii();
     if bytes.is_empty() {
         return Err(WeakSecret::Empty);

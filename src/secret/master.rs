@@ -3,8 +3,7 @@
 use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, RandomizedNonceKey};
 use aws_lc_rs::{digest, hkdf};
 
-use crate::authn::keys::{WeakSecret, refuse_weak};
-use crate::secret::Secret;
+use super::{Secret, WeakSecret, refuse_weak};
 
 /// Fewest octets of a master key.
 const SHORTEST: usize = 32;
@@ -36,16 +35,16 @@ impl MasterRing {
         self.0.first().map_or("", |master| &master.id)
     }
 
-    pub(super) fn is_first(&self, id: &str) -> bool {
+    pub fn is_first(&self, id: &str) -> bool {
         self.0.first().is_some_and(|master| master.id == id)
     }
 
-    pub(super) fn has(&self, id: &str) -> bool {
+    pub fn has(&self, id: &str) -> bool {
         self.find(id).is_some()
     }
 
     /// Seals `secret` under the first key; it opens only together with the same `bound_to`.
-    pub(super) fn seal(&self, bound_to: &[u8], secret: &Secret) -> Option<Vec<u8>> {
+    pub fn seal(&self, bound_to: &[u8], secret: &Secret) -> Option<Vec<u8>> {
         let key = self.0.first()?.aead()?;
         let mut sealed = secret.expose().to_vec();
         let nonce = key
@@ -57,7 +56,7 @@ impl MasterRing {
     }
 
     /// What was sealed under the key of this id.
-    pub(super) fn open(&self, id: &str, bound_to: &[u8], sealed: &[u8]) -> Option<Secret> {
+    pub fn open(&self, id: &str, bound_to: &[u8], sealed: &[u8]) -> Option<Secret> {
         let key = self.find(id)?.aead()?;
         let (nonce, sealed) = sealed.split_first_chunk::<NONCE_LEN>()?;
         let mut buffer = sealed.to_vec();
