@@ -14,13 +14,13 @@ use std::time::Duration;
 use divan::{Bencher, black_box};
 use http::Method;
 use portcullis::accounts::{
-    Accounts, Cost, EmailAddress, HashSettings, KeyPrefix, LoginName, NewAccount, Origin,
+    Accounts, Cost, EmailAddress, Factors, HashSettings, KeyPrefix, LoginName, NewAccount, Origin,
     PlainPassword, Revocation, Revocations, Rules, SessionId, Settings,
 };
 use portcullis::authn::algorithm::Algorithm;
 use portcullis::authn::keys::{Key, KeyId, KeyRing, KeyUse, Material, Origin as KeyOrigin};
 use portcullis::authn::{AccessTokenClaims, Authenticator, CacheSize, Tokens};
-use portcullis::authz::{AddressRule, AllowList, Auth, Policy};
+use portcullis::authz::{AddressRule, AllowList, Auth, FactorRule, Policy};
 use portcullis::clock::{Clock, Timestamp};
 use portcullis::endpoints::Endpoint;
 use portcullis::inbound::{CleanPath, ClientIp, Host};
@@ -77,6 +77,7 @@ fn route(name: &str) -> Arc<Route> {
             roles: Vec::new(),
             claims: Vec::new(),
             address: AddressRule::Any,
+            factors: FactorRule::Any,
             allow: AllowList::default(),
         },
         limits: Vec::new(),
@@ -144,6 +145,7 @@ fn tokens() -> Tokens {
 
 fn token(tokens: &Tokens, number: usize, session: SessionId) -> String {
     let claims = AccessTokenClaims {
+        factors: Factors::One,
         subject: format!("00000000-0000-4000-8000-{number:012}"),
         session,
         email: Some(format!("user-{number}@example.com")),

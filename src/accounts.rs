@@ -23,6 +23,7 @@ mod ring;
 mod rules;
 #[cfg(test)]
 pub(crate) mod samples;
+mod second_factor;
 mod service;
 mod session;
 mod sessions;
@@ -66,8 +67,14 @@ pub use registration::{NewAccount, RegisterError, Registered};
 pub use revocation::{Revocation, Revocations};
 pub use ring::Ring;
 pub use rules::{ApiKeyRules, Registration, Rules, SessionRules};
+pub use second_factor::{
+    FactorState, OfferedFactor, RecoveryCode, RecoveryDigest, SecondFactorError, SecondFactorRules,
+    ShownCode,
+};
 pub use service::{NotAServiceName, ServiceAccount, ServiceName};
-pub use session::{Device, NotASessionId, Opened, RefreshToken, Session, SessionId, SessionLife};
+pub use session::{
+    Device, Factors, NotASessionId, Opened, Proof, RefreshToken, Session, SessionId, SessionLife,
+};
 pub use sessions::{OpenSessionError, RefreshError};
 pub use user::{Account, AccountId, NotARole, NotAnAccountId, Role, Status};
 
@@ -87,6 +94,8 @@ const GATHER: Duration = Duration::from_millis(20);
 const WRITE_USES: Duration = Duration::from_secs(10);
 /// How often what has expired is cleared away.
 const SWEEP: Duration = Duration::from_secs(3600);
+/// How long somebody may take to show a code of a second factor that was offered.
+const OFFERED: Duration = Duration::from_secs(3600);
 /// So long a revocation is remembered at least: longer than a worker believes what it once read of a
 /// session or an API key.
 const REMEMBERED: Duration = Duration::from_secs(2 * 3600);
@@ -134,6 +143,8 @@ struct Shared {
     session_ring: Ring,
     /// Seals the codes of the login host.
     code_ring: Ring,
+    /// Seals what stands for a password that was right.
+    challenge_ring: Ring,
     /// Uses of sessions that wait to be written.
     uses: browser::Uses,
     rules: ArcSwap<Rules>,
@@ -165,6 +176,7 @@ impl Accounts {
             key_lookups: KeyLookups::default(),
             session_ring: Ring::load(&store, "session", now).await?,
             code_ring: Ring::load(&store, "login-code", now).await?,
+            challenge_ring: Ring::load(&store, "challenge", now).await?,
             uses: browser::Uses::default(),
             store,
             rules: ArcSwap::from_pointee(rules),
@@ -336,6 +348,7 @@ impl Accounts {
             now,
             // Until then a token may live that names the session, and be revoked with it.
             sessions_before: now - self.rules().sessions.longest_token,
+            offers_before: now - OFFERED,
         };
         match self.0.store.commit(sweep).await {
             Ok(0) => {}

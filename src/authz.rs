@@ -16,6 +16,7 @@ pub struct Policy {
     /// All of these.
     pub claims: Vec<ClaimRule>,
     pub address: AddressRule,
+    pub factors: FactorRule,
     pub allow: AllowList,
 }
 
@@ -36,6 +37,15 @@ pub enum AddressRule {
     Any,
     /// Its owner has shown that it is theirs.
     Verified,
+}
+
+/// By how much callers must have proved who they are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum FactorRule {
+    #[default]
+    Any,
+    /// A second factor, too.
+    Two,
 }
 
 /// Who may come at all. An empty list asks for nothing.
@@ -93,6 +103,9 @@ pub enum Denied {
     /// 403
     #[error("the caller's e-mail address is not admitted")]
     Address,
+    /// 403, with a word of its own: there is something that the caller can do.
+    #[error("the caller has shown no second factor")]
+    SecondFactor,
 }
 
 impl Policy {
@@ -121,7 +134,10 @@ impl Policy {
 
     /// Whether somebody must be named for the rules to be kept.
     pub fn has_rules(&self) -> bool {
-        !self.roles.is_empty() || !self.claims.is_empty() || self.needs_verified()
+        !self.roles.is_empty()
+            || !self.claims.is_empty()
+            || self.needs_verified()
+            || self.factors == FactorRule::Two
     }
 
     fn needs_verified(&self) -> bool {
@@ -145,6 +161,9 @@ impl Policy {
         }
         if !self.allow.admits_address(claims) {
             return Err(Denied::Address);
+        }
+        if self.factors == FactorRule::Two && !claims.by_two_factors() {
+            return Err(Denied::SecondFactor);
         }
         Ok(())
     }
@@ -213,6 +232,7 @@ impl Policy {
             roles: Vec::new(),
             claims: Vec::new(),
             address: AddressRule::Any,
+            factors: FactorRule::Any,
             allow: AllowList::default(),
         }
     }
@@ -297,6 +317,30 @@ mod tests {
                 "{email}"
             );
         }
+    }
+
+    #[test]
+    fn two_factors_are_what_amr_says() {
+        let mut policy = Policy::open(Auth::Required);
+        policy.factors = FactorRule::Two;
+        let refused = "the caller has shown no second factor";
+        for (amr, said) in [
+            (json!(["pwd", "otp", "mfa"]), "permitted"),
+            (json!(["mfa"]), "permitted"),
+            (json!(["pwd", "otp"]), refused),
+            (json!([]), refused),
+            (json!("mfa"), refused),
+            (json!({ "mfa": true }), refused),
+            (json!([["mfa"], "MFA", "mfa "]), refused),
+            (json!(null), refused),
+        ] {
+            let claims = json!({ "sub": "1", "exp": 1, "amr": amr });
+            let caller = Caller::from(Identity::sample(&claims));
+            assert_eq!(answer(&policy, caller, "::1"), said, "{amr}");
+        }
+        policy.auth = Auth::Optional;
+        let nobody = answer(&policy, Caller::Anonymous, "::1");
+        assert_eq!(nobody, "no credential");
     }
 
     #[test]

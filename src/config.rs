@@ -15,6 +15,7 @@ pub mod passwords;
 pub mod reader;
 pub mod redis;
 pub mod routes;
+pub mod second_factor;
 pub mod server;
 pub mod tls;
 pub mod tokens;
@@ -116,7 +117,10 @@ impl Config {
             None => (None, None, CacheSize::default()),
         };
         let longest_token = tokens.as_ref().map_or(Duration::ZERO, Tokens::longest_life);
-        let accounts = accounts::read(&mut root, longest_token);
+        let mut accounts = accounts::read(&mut root, longest_token);
+        let public_url = server.as_ref().and_then(|s| s.public_url.as_ref());
+        let login_host = public_url.map(|url| url.host().name());
+        accounts.rules.second_factor = second_factor::read(&mut root, login_host);
         if let Some(tokens) = &mut tokens {
             tokens.key_header = accounts.key_header.clone();
             tokens.cookies = accounts.cookies.clone();
@@ -137,7 +141,6 @@ impl Config {
         };
         let routes = routes::read(&mut root, &accounts.profiles, &named);
         let has_page = accounts.profiles.contains(&Profile::Browser);
-        let public_url = server.as_ref().and_then(|s| s.public_url.as_ref());
         if public_url.is_some_and(|url| accounts.cookies.leaves_out(url.host())) {
             let problem = "the host of `public_url` is not within `cookie_domain`";
             root.wrong("accounts", problem);

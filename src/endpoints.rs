@@ -14,6 +14,7 @@ mod profile;
 mod rag_modulo;
 mod reply;
 mod request;
+mod second_factor;
 #[cfg(test)]
 mod tests;
 mod verify;

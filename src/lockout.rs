@@ -38,6 +38,9 @@ pub struct LockoutSettings {
     pub account: Allowance,
     /// For one network, whatever the login names.
     pub network: Allowance,
+    /// For the second factor of one account, from wherever: whoever shows one has the password, or a
+    /// session.
+    pub code: Allowance,
     /// How long a network stays known to an account after a login from it.
     pub remember_network: Duration,
     /// How many counters are kept in this process at a time, at least, and as many known networks.
@@ -91,7 +94,7 @@ impl Default for LockoutSettings {
     /// Five wrong passwords a pair in a quarter of an hour; twice that for a known device. Fifty an
     /// hour for an account from places that it does not know (NIST SP 800-63B-4 §3.2.2 asks for no
     /// more than a hundred in a row). A hundred in a quarter of an hour for a network, behind
-    /// which there may be a whole office.
+    /// which there may be a whole office. Five codes an hour: three of a million are good at a time.
     fn default() -> Self {
         const QUARTER: Duration = Duration::from_secs(15 * 60);
         const HOUR: Duration = Duration::from_secs(60 * 60);
@@ -100,6 +103,7 @@ impl Default for LockoutSettings {
             device: Allowance::of(Rate::slow(10, QUARTER)),
             account: Allowance::of(Rate::slow(50, HOUR)),
             network: Allowance::of(Rate::slow(100, QUARTER)),
+            code: Allowance::of(Rate::slow(5, HOUR)),
             remember_network: Duration::from_secs(30 * 24 * 3600),
             keys: 100_000,
         }
@@ -158,6 +162,22 @@ impl Lockout {
         if let Some(hidden) = hidden {
             attempt.exhausted = attempt.count(hidden).await.err();
         }
+        Ok(attempt)
+    }
+
+    /// Counts a code of a second factor before it is looked at. Nobody comes so far without the
+    /// password or a session: so there is one counter an account, and what is used up is told.
+    ///
+    /// # Errors
+    /// When the account's allowance of codes is used up.
+    pub async fn reserve_code(&self, account: AccountId) -> Result<Attempt, Locked> {
+        let counters = self.0.counters.load_full();
+        let mut attempt = Attempt {
+            counted: Vec::with_capacity(1),
+            exhausted: None,
+            counters,
+        };
+        attempt.count(Subject::code(account)).await?;
         Ok(attempt)
     }
 

@@ -19,6 +19,7 @@ use serde::Serialize;
 
 use crate::accounts::{
     ApiKeyError, ChangePasswordError, CheckError, OpenSessionError, RefreshError, RegisterError,
+    SecondFactorError,
 };
 use crate::authn::AuthnError;
 use crate::authz::Denied;
@@ -91,6 +92,8 @@ pub enum Rejection {
     Refresh(#[from] RefreshError),
     #[error(transparent)]
     ApiKey(#[from] ApiKeyError),
+    #[error(transparent)]
+    SecondFactor(#[from] SecondFactorError),
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error(transparent)]

@@ -14,6 +14,7 @@ mod postgres;
 mod revocations;
 mod ring_keys;
 mod rows;
+mod second_factors;
 mod services;
 mod sessions;
 mod signing_keys;
@@ -32,16 +33,18 @@ use sqlite::SqliteStore;
 use writing::Writing;
 
 pub use change::{
-    Change, CreateAccount, CreateApiKey, CreateInvitation, CreateService, Created, Delete,
-    DeleteService, EndSessions, Ending, IssueLoginCode, KeepRingKey, KeyCreated, NewSession,
-    NoteKeyUses, OpenSession, RedeemLoginCode, Redeemed, Register, Rehash, RevokeApiKey,
-    RevokeInvitation, Revoked, Rotate, RotateApiKey, Rotation, SessionOpened, SessionUse,
-    SetAttributes, SetPassword, SetRoles, SetServiceRoles, SetServiceStatus, SetStatus, Sweep,
-    Unlock, UseSessions, VerifyEmail, Which,
+    Change, ConfirmSecondFactor, CreateAccount, CreateApiKey, CreateInvitation, CreateService,
+    Created, Delete, DeleteService, EndSessions, Ending, IssueLoginCode, KeepRingKey, KeyCreated,
+    NewSession, NoteKeyUses, OfferSecondFactor, OpenSession, RecoveryUsed, RedeemLoginCode,
+    Redeemed, Register, Rehash, RemoveSecondFactor, ReplaceRecoveryCodes, ResealSecondFactor,
+    RevokeApiKey, RevokeInvitation, Revoked, Rotate, RotateApiKey, Rotation, SessionOpened,
+    SessionUse, SetAttributes, SetPassword, SetRoles, SetServiceRoles, SetServiceStatus, SetStatus,
+    Sweep, Unlock, UseRecoveryCode, UseSecondFactor, UseSessions, VerifyEmail, Which,
 };
 pub use copy::{Copied, CopyError, Copying, copy};
 pub use postgres::{Authorities, Encryption, NotAnAddress, PostgresAddress, PostgresSettings};
 pub use revocations::{Place, RevocationNews};
+pub use second_factors::{SealedFactor, SecondFactor};
 pub use signing_keys::{
     AddSigningKey, ForgetSigningKeys, OrderSigningKey, Pace, ResealSigningKey, RetireSigningKey,
     Retired, SealedKey,

@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 
 use portcullis::accounts::{
     Account, Accounts, Cost, Device, EmailAddress, HashSettings, KeyPrefix, NewAccount, Opened,
-    Origin, PlainPassword, Rules, Settings,
+    Origin, PlainPassword, Proof, Rules, Settings,
 };
 use portcullis::clock::Clock;
 use portcullis::inbound::{ClientIp, ClientNet};
@@ -232,9 +232,8 @@ fn is_revoked(node: &Accounts, session: &Opened) -> bool {
 /// Ends a session on one node and waits for all others.
 async fn ends_everywhere(nodes: &[Accounts], account: &Account, at: usize) -> Duration {
     let origin = Origin::client(ClientIp::new([127, 0, 0, 1].into()));
-    let session = nodes[0]
-        .open_session(account, Device::new(None, None))
-        .await;
+    let proof = Proof::by_password(account.clone());
+    let session = nodes[0].open_session(&proof, Device::new(None, None)).await;
     let session = session.unwrap();
     let ended = nodes[at].end_session(account.id, session.id, &origin).await;
     assert_eq!(ended.unwrap(), 1);

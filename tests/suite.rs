@@ -13,6 +13,7 @@ mod suite {
     mod bounds;
     mod browser;
     mod clients;
+    mod codes;
     mod configuration;
     mod cookie_domain;
     mod cookies;
@@ -46,6 +47,8 @@ mod suite {
     mod postgres;
     mod praisonai;
     mod refreshing;
+    mod second_factor;
+    mod second_factor_pages;
     mod sessions;
     mod shared_limits;
     mod sign_on;

@@ -10,7 +10,7 @@ use http::{HeaderName, HeaderValue, Request, Response, header};
 use portcullis::access::{AccessLog, AccessSettings, Destination, QueryLogging, Recorder};
 use portcullis::accounts::{
     Accounts, Binding, Cost, Device, DisplayName, EmailAddress, Keep, KeyOwner, NewAccount,
-    NewApiKey, Origin, PlainPassword,
+    NewApiKey, Origin, PlainPassword, Proof,
 };
 use portcullis::authn::{Authenticator, CacheSize, Caller, Sessions, Tokens};
 use portcullis::body::Body;
@@ -138,9 +138,10 @@ impl Stage {
         let opened = self.runtime.block_on(async {
             let account = self.account().await;
             let device = Device::new(Some("bench"), None);
+            let proof = Proof::by_password(account);
             let opening = self
                 .accounts
-                .open_in_browser(&account, device, Keep::Remembered);
+                .open_in_browser(&proof, device, Keep::Remembered);
             opening.await.unwrap()
         });
         field(

@@ -74,6 +74,11 @@ pub enum Event {
     /// A refresh token came a second time: somebody else has a copy. The session ended.
     RefreshReused,
     PasswordChanged,
+    SecondFactorAdded,
+    SecondFactorRemoved,
+    /// One that stood in for the second factor.
+    RecoveryCodeUsed,
+    RecoveryCodesReplaced,
     EmailVerified,
     StatusChanged(Status),
     RolesChanged(Vec<Role>),
@@ -103,6 +108,10 @@ impl Event {
             Self::LoggedOutEverywhere => "logged_out_everywhere",
             Self::RefreshReused => "refresh_reused",
             Self::PasswordChanged => "password_changed",
+            Self::SecondFactorAdded => "second_factor_added",
+            Self::SecondFactorRemoved => "second_factor_removed",
+            Self::RecoveryCodeUsed => "recovery_code_used",
+            Self::RecoveryCodesReplaced => "recovery_codes_replaced",
             Self::EmailVerified => "email_verified",
             Self::StatusChanged(_) => "status_changed",
             Self::RolesChanged(_) => "roles_changed",
@@ -138,6 +147,10 @@ impl Event {
             | Self::LoggedOutEverywhere
             | Self::RefreshReused
             | Self::PasswordChanged
+            | Self::SecondFactorAdded
+            | Self::SecondFactorRemoved
+            | Self::RecoveryCodeUsed
+            | Self::RecoveryCodesReplaced
             | Self::EmailVerified
             | Self::Deleted
             | Self::ServiceAdded => String::new(),
@@ -167,6 +180,8 @@ pub enum Refusal {
     Credentials,
     /// By the lockout, before the password was looked at.
     LockedOut,
+    /// The password was right, and the second factor was not.
+    SecondFactor,
 }
 
 impl Audit {
@@ -189,6 +204,7 @@ impl Audit {
         let reason = match why {
             Refusal::Credentials => "credentials",
             Refusal::LockedOut => "locked_out",
+            Refusal::SecondFactor => "second_factor",
         };
         tracing::info!(
             target: "audit",

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::audit::Origin;
 use super::session::SessionId;
-use super::{Account, Accounts, Device, OpenSessionError, Ring};
+use super::{Accounts, Device, OpenSessionError, Proof, Ring};
 use crate::store::{LiveSession, SessionUse, StoreError, UseSessions};
 
 /// Most sessions whose use waits to be written. Beyond it, while the database is away, uses are
@@ -79,16 +79,16 @@ impl BrowserSession {
 }
 
 impl Accounts {
-    /// Opens a session for somebody whose password was checked in a browser. It has an id of its
+    /// Opens a session for somebody who has proved in a browser who they are. It has an id of its
     /// own, whatever session the browser had before.
     pub async fn open_in_browser(
         &self,
-        account: &Account,
+        proof: &Proof,
         device: Device,
         keep: Keep,
     ) -> Result<OpenedInBrowser, OpenSessionError> {
         let idle = self.browser_idle(keep);
-        let opened = self.open_for(account, device, idle).await?;
+        let opened = self.open_for(proof, device, idle).await?;
         let named = BrowserSession {
             session: opened.id,
             keep,

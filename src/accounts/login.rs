@@ -32,7 +32,7 @@ pub struct PasswordChange {
     pub keep: Option<SessionId>,
 }
 
-/// Why a password was not changed.
+/// Why a password was not changed, or not taken from somebody who is logged in.
 #[derive(Debug, thiserror::Error)]
 pub enum ChangePasswordError {
     /// The current password is wrong, or the account may not be used any more.
@@ -81,14 +81,7 @@ impl Accounts {
         change: PasswordChange,
         origin: &Origin,
     ) -> Result<(), ChangePasswordError> {
-        let Some((account, hash)) = self.store().account(change.account).await? else {
-            let _wrong = self.hasher().verify_nobody(&change.current).await?;
-            return Err(ChangePasswordError::Wrong);
-        };
-        let checked = self.check(&account, &hash, &change.current).await?;
-        if !checked.is_right {
-            return Err(ChangePasswordError::Wrong);
-        }
+        let (account, hash) = self.with_password(change.account, &change.current).await?;
         self.rules()
             .passwords
             .check(&change.new, &owner(&account))?;
@@ -104,6 +97,31 @@ impl Accounts {
         self.revoked(revoked.ok_or(ChangePasswordError::Wrong)?);
         self.note(Event::PasswordChanged, account.id, origin);
         Ok(())
+    }
+
+    /// Whether this is the password of an account of somebody who is logged in.
+    pub async fn confirm_password(
+        &self,
+        account: AccountId,
+        password: &PlainPassword,
+    ) -> Result<(), ChangePasswordError> {
+        self.with_password(account, password).await.map(drop)
+    }
+
+    async fn with_password(
+        &self,
+        account: AccountId,
+        password: &PlainPassword,
+    ) -> Result<(Account, PasswordHash), ChangePasswordError> {
+        let Some((account, hash)) = self.store().account(account).await? else {
+            let _wrong = self.hasher().verify_nobody(password).await?;
+            return Err(ChangePasswordError::Wrong);
+        };
+        let checked = self.check(&account, &hash, password).await?;
+        match checked.is_right {
+            true => Ok((account, hash)),
+            false => Err(ChangePasswordError::Wrong),
+        }
     }
 
     /// Whether this is the password of an account that may be used, after one hash in any case.

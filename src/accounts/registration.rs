@@ -5,8 +5,8 @@ use super::password::Owner;
 use super::user::Status;
 use super::{
     Account, AccountId, Accounts, Attributes, Device, DisplayName, EmailAddress, HashError,
-    InvitationCode, InvitationDigest, LoginName, Opened, PlainPassword, PolicyError, Registration,
-    Role, Username,
+    InvitationCode, InvitationDigest, LoginName, Opened, PlainPassword, PolicyError, Proof,
+    Registration, Role, Username,
 };
 use crate::store::{CreateAccount, Created, Register, StoreError};
 
@@ -105,11 +105,13 @@ impl Accounts {
         let Draft { account, create } = draft;
         let entry = create.entry.clone();
         let idle = self.rules().sessions.idle;
-        let opening = self.opening(&account, device, idle)?;
+        let proof = Proof::by_password(account);
+        let opening = self.opening(&proof, device, idle)?;
         let open = opening.open.clone();
         done(self.store().commit(Register { create, open }).await?)?;
         self.audit().stored(&entry);
-        Ok(Registered::Opened(Box::new(self.opened(opening, account))))
+        let opened = self.opened(opening, proof.account);
+        Ok(Registered::Opened(Box::new(opened)))
     }
 
     /// Whether the rules let somebody register, and as what.

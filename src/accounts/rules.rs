@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::api_key::Scope;
 use super::password::PasswordPolicy;
+use super::second_factor::SecondFactorRules;
 use super::user::Role;
 
 /// What holds for accounts from now on.
@@ -15,6 +16,8 @@ pub struct Rules {
     pub passwords: PasswordPolicy,
     pub sessions: SessionRules,
     pub api_keys: ApiKeyRules,
+    /// `None`: second factors are not offered.
+    pub second_factor: Option<SecondFactorRules>,
 }
 
 /// What users may do about API keys of their own.
@@ -95,6 +98,7 @@ impl Default for Rules {
             passwords: PasswordPolicy::preset_default(),
             sessions: SessionRules::default(),
             api_keys: ApiKeyRules::default(),
+            second_factor: None,
         }
     }
 }

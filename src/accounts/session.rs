@@ -92,12 +92,40 @@ pub struct Session {
     pub expires_at: Timestamp,
 }
 
+/// By how much somebody has proved who they are (NIST SP 800-63B-4 §2: assurance levels 1 and 2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Factors {
+    /// A password.
+    One,
+    /// A password and a second factor.
+    Two,
+}
+
+/// Somebody who has proved who they are: what a session is opened for.
+#[derive(Clone, Debug)]
+pub struct Proof {
+    pub account: Account,
+    pub factors: Factors,
+}
+
+impl Proof {
+    /// By a password, where that is enough.
+    pub fn by_password(account: Account) -> Self {
+        Self {
+            account,
+            factors: Factors::One,
+        }
+    }
+}
+
 /// A session that was just opened or refreshed, with the token for its next refresh.
 #[derive(Clone, Debug)]
 pub struct Opened {
     pub id: SessionId,
     /// The account as it is now: what an access token should say.
     pub account: Account,
+    /// By which it was opened.
+    pub factors: Factors,
     pub refresh: RefreshToken,
     /// When the refresh token stops working.
     pub expires_at: Timestamp,

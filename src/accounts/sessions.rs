@@ -5,7 +5,8 @@ use std::time::Duration;
 use super::audit::{Entry, Event, Origin};
 use super::refresh::Refresh;
 use super::{
-    Account, AccountId, Accounts, Device, Opened, RefreshToken, Session, SessionId, SessionLife,
+    Account, AccountId, Accounts, Device, Opened, Proof, RefreshToken, Session, SessionId,
+    SessionLife,
 };
 use crate::store::{EndSessions, NewSession, OpenSession, Rotate, Rotation, StoreError, Which};
 
@@ -41,24 +42,24 @@ pub(super) struct Opening {
 }
 
 impl Accounts {
-    /// Opens a session for somebody whose password was checked.
+    /// Opens a session for somebody who has proved who they are.
     pub async fn open_session(
         &self,
-        account: &Account,
+        proof: &Proof,
         device: Device,
     ) -> Result<Opened, OpenSessionError> {
         let idle = self.rules().sessions.idle;
-        self.open_for(account, device, idle).await
+        self.open_for(proof, device, idle).await
     }
 
     /// Opens a session that ends when it is not used for `idle`.
     pub(super) async fn open_for(
         &self,
-        account: &Account,
+        proof: &Proof,
         device: Device,
         idle: Duration,
     ) -> Result<Opened, OpenSessionError> {
-        let opening = self.opening(account, device, idle)?;
+        let opening = self.opening(proof, device, idle)?;
         let opened = self.store().commit(opening.open.clone()).await?;
         let opened = opened.ok_or(OpenSessionError::NotActive)?;
         self.revoked(opened.revoked);
@@ -71,7 +72,7 @@ impl Accounts {
     /// A session that is to be opened for the account as it is now.
     pub(super) fn opening(
         &self,
-        account: &Account,
+        Proof { account, factors }: &Proof,
         device: Device,
         idle: Duration,
     ) -> Result<Opening, StoreError> {
@@ -90,6 +91,7 @@ impl Accounts {
             at,
             expires_at: at + idle.min(absolute),
             ends_at: at + absolute,
+            factors: *factors,
         };
         let first = Refresh {
             session: session.id,
@@ -120,6 +122,7 @@ impl Accounts {
         Opened {
             id: open.session.id,
             account,
+            factors: open.session.factors,
             refresh,
             expires_at: open.session.expires_at,
         }
@@ -145,10 +148,12 @@ impl Accounts {
         match self.store().commit(rotate).await? {
             Rotation::Successor {
                 account,
+                factors,
                 expires_at,
             } => Ok(Opened {
                 id: shown.session,
                 account: *account,
+                factors,
                 refresh: shown.successor().token(ring).ok_or(StoreError::Closed)?,
                 expires_at,
             }),

@@ -2,6 +2,7 @@
 
 mod moving_in;
 mod operations;
+mod second_factor;
 mod sessions;
 
 use std::net::{IpAddr, Ipv4Addr};
@@ -53,7 +54,10 @@ impl World {
     }
 
     async fn opened(&self, account: &Account) -> Opened {
-        self.accounts.open_session(account, device()).await.unwrap()
+        self.accounts
+            .open_session(&Proof::by_password(account.clone()), device())
+            .await
+            .unwrap()
     }
 
     async fn refresh(&self, token: &RefreshToken) -> Result<Opened, RefreshError> {
@@ -294,7 +298,10 @@ async fn a_changed_password_ends_the_other_sessions_and_the_old_password() {
     assert_eq!(world.check("annlee", PASSWORD).await, None);
     assert!(world.check("annlee", "a good new one").await.is_some());
 
-    let late = world.accounts.open_session(&ann, device()).await;
+    let late = world
+        .accounts
+        .open_session(&Proof::by_password(ann), device())
+        .await;
     let why = "a log-in with the old password that was under way";
     assert!(matches!(late, Err(OpenSessionError::NotActive)), "{why}");
 }

@@ -106,6 +106,7 @@ fn say(error: &OperationError) {
         OperationError::Unknown
         | OperationError::UnknownService
         | OperationError::UnknownKey
+        | OperationError::NoSecondFactor
         | OperationError::NoSigningKeys
         | OperationError::KeySigns
         | OperationError::Key(_)

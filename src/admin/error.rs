@@ -2,7 +2,9 @@
 
 use http::StatusCode;
 
-use crate::accounts::{ApiKeyError, HashError, OperateError, PolicyError, RegisterError};
+use crate::accounts::{
+    ApiKeyError, HashError, OperateError, PolicyError, RegisterError, SecondFactorError,
+};
 use crate::store::StoreError;
 
 /// Why a command did nothing.
@@ -16,6 +18,8 @@ pub enum OperationError {
     Invalid { field: &'static str, reason: String },
     #[error("the name is taken")]
     Taken,
+    #[error("the account has no second factor")]
+    NoSecondFactor,
     #[error("there is no such service account")]
     UnknownService,
     #[error("there is no such key")]
@@ -44,6 +48,7 @@ impl OperationError {
             OperationError::Unknown => "unknown_user",
             OperationError::UnknownService => "unknown_service",
             OperationError::UnknownKey => "unknown_key",
+            OperationError::NoSecondFactor => "no_second_factor",
             OperationError::NoSigningKeys => "no_signing_keys",
             OperationError::KeySigns => "key_signs",
             OperationError::Key(_) => "key_refused",
@@ -65,6 +70,7 @@ impl OperationError {
             | OperationError::Key(_) => StatusCode::UNPROCESSABLE_ENTITY,
             OperationError::Taken
             | OperationError::Ambiguous
+            | OperationError::NoSecondFactor
             | OperationError::NoSigningKeys
             | OperationError::KeySigns => StatusCode::CONFLICT,
             OperationError::Hash(_) | OperationError::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
@@ -91,6 +97,20 @@ impl From<ApiKeyError> for OperationError {
             | ApiKeyError::Limits
             | ApiKeyError::TooLong { .. }
             | ApiKeyError::Overlap => OperationError::Key(error),
+        }
+    }
+}
+
+impl From<SecondFactorError> for OperationError {
+    fn from(error: SecondFactorError) -> Self {
+        match error {
+            SecondFactorError::Store(store) => OperationError::Store(store),
+            SecondFactorError::Absent
+            | SecondFactorError::Off
+            | SecondFactorError::Exists
+            | SecondFactorError::NotOffered
+            | SecondFactorError::Wrong
+            | SecondFactorError::Sealed => OperationError::NoSecondFactor,
         }
     }
 }

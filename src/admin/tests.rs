@@ -51,7 +51,7 @@ impl Bench {
 
     async fn user(&self, command: UserCommand) -> UserView {
         match self.tell(command).await.unwrap() {
-            UserAnswer::User(user) => user,
+            UserAnswer::User(user) => *user,
             other => panic!("{other:?}"),
         }
     }

@@ -8,8 +8,8 @@ use super::error::OperationError;
 use super::fields::{optional, parse_roles, read};
 use super::import::{self, ImportLine, ImportReport};
 use crate::accounts::{
-    Account, AccountId, Accounts, DisplayName, EmailAddress, ImportMode, LoginName, NewAccount,
-    Origin, PlainPassword, Role, Session, Status, Username,
+    Account, AccountId, Accounts, DisplayName, EmailAddress, FactorState, ImportMode, LoginName,
+    NewAccount, Origin, PlainPassword, Role, Session, Status, Username,
 };
 
 /// Accounts that one `list` answers at most, and when no limit is given.
@@ -70,6 +70,10 @@ pub enum UserCommand {
         user: String,
         password: String,
     },
+    /// For whoever has lost it, and the recovery codes: from now on the password is enough.
+    RemoveSecondFactor {
+        user: String,
+    },
     SetAttribute {
         user: String,
         name: String,
@@ -90,7 +94,7 @@ pub enum UserCommand {
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum UserAnswer {
-    User(UserView),
+    User(Box<UserView>),
     Users(Vec<UserView>),
     Deleted(String),
     Imported(ImportReport),
@@ -111,6 +115,9 @@ pub struct UserView {
     pub status: String,
     pub created_at: String,
     pub updated_at: String,
+    /// Only of one account that is shown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub second_factor: Option<FactorView>,
     /// Live sessions, when one account is shown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sessions: Option<Vec<SessionView>>,
@@ -124,6 +131,14 @@ pub struct SessionView {
     pub created_at: String,
     pub last_used_at: String,
     pub expires_at: String,
+}
+
+/// A second factor as an operator sees it.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FactorView {
+    pub since: String,
+    /// How many are left.
+    pub recovery_codes: u32,
 }
 
 /// Does what `command` says, in the name of `origin`.
@@ -151,7 +166,7 @@ pub async fn perform(
                 invitation: None,
             };
             let account = accounts.add(new, parse_roles(&roles)?, origin).await?;
-            Ok(UserAnswer::User(UserView::of(&account)))
+            Ok(UserAnswer::User(Box::new(UserView::of(&account))))
         }
         UserCommand::List { after, limit } => {
             let after = optional("after", after, AccountId::parse)?;
@@ -162,9 +177,11 @@ pub async fn perform(
         UserCommand::Show { user } => {
             let account = find(accounts, &user).await?;
             let sessions = accounts.sessions(account.id).await?;
+            let factor = accounts.second_factor(account.id).await?;
             let mut view = UserView::of(&account);
+            view.second_factor = factor.map(FactorView::of);
             view.sessions = Some(sessions.iter().map(SessionView::of).collect());
-            Ok(UserAnswer::User(view))
+            Ok(UserAnswer::User(Box::new(view)))
         }
         UserCommand::Lock { user } => set_status(accounts, origin, &user, Status::Locked).await,
         UserCommand::Unlock { user } => {
@@ -220,6 +237,11 @@ pub async fn perform(
             accounts.set_password(id, &password, origin).await?;
             answer_with(accounts, id).await
         }
+        UserCommand::RemoveSecondFactor { user } => {
+            let id = find(accounts, &user).await?.id;
+            accounts.remove_second_factor(id, origin).await?;
+            answer_with(accounts, id).await
+        }
         UserCommand::SetAttribute { user, name, value } => {
             let id = find(accounts, &user).await?.id;
             accounts.set_attribute(id, (&name, value), origin).await?;
@@ -256,7 +278,17 @@ impl UserView {
             status: String::from(account.status.word()),
             created_at: account.created_at.rfc3339(),
             updated_at: account.updated_at.rfc3339(),
+            second_factor: None,
             sessions: None,
+        }
+    }
+}
+
+impl FactorView {
+    fn of(state: FactorState) -> Self {
+        Self {
+            since: state.since.rfc3339(),
+            recovery_codes: state.recovery_codes,
         }
     }
 }
@@ -286,7 +318,7 @@ async fn set_status(
 
 async fn answer_with(accounts: &Accounts, id: AccountId) -> Result<UserAnswer, OperationError> {
     let account = accounts.find(id).await?.ok_or(OperationError::Unknown)?;
-    Ok(UserAnswer::User(UserView::of(&account)))
+    Ok(UserAnswer::User(Box::new(UserView::of(&account))))
 }
 
 pub(super) async fn find(accounts: &Accounts, user: &str) -> Result<Account, OperationError> {

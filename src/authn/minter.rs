@@ -47,8 +47,9 @@ pub(super) struct MinterId([u8; 32]);
 
 /// The claims of the caller that go on to an upstream as they are.
 /// `scopes` are those of an API key: what it may not do, its token may not do either.
-const CARRIED: [&str; 7] = [
-    "email", "name", "username", "role", "sid", "scopes", ATTRIBUTES,
+/// `amr` says whether there was a second factor.
+const CARRIED: [&str; 8] = [
+    "email", "name", "username", "role", "sid", "amr", "scopes", ATTRIBUTES,
 ];
 
 #[derive(Serialize)]
@@ -178,6 +179,7 @@ mod tests {
     fn caller() -> Identity {
         Identity::sample(&serde_json::json!({
             "sub": "u1", "email": "a@example.com", "roles": ["admin"], "secret": "not carried",
+            "amr": ["pwd", "otp", "mfa"],
             "exp": 1_800_000_900, "sid": "00000000000000000000000000000001",
         }))
     }
@@ -207,6 +209,7 @@ mod tests {
         assert_eq!(claims.text("user_id"), Some("u1"));
         assert_eq!(claims.text("email"), Some("a@example.com"));
         assert_eq!(claims.roles(), [Box::from("admin")]);
+        assert!(claims.by_two_factors());
         assert_eq!(claims.value("secret"), None);
         assert_eq!(claims.expires(), NOW + DEFAULT_LIFETIME);
     }

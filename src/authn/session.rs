@@ -202,7 +202,11 @@ impl Sessions {
         tokens: &Tokens,
     ) -> Result<Live, AuthnError> {
         let now = self.clock.now();
-        let claims = AccessTokenClaims::of(&read.account, shown.session, &tokens.attributes);
+        let claims = AccessTokenClaims::of(
+            &read.account,
+            (shown.session, read.factors),
+            &tokens.attributes,
+        );
         let claims = tokens.claims(&claims, now, read.expires_at);
         let idle = self.accounts.browser_idle(shown.keep);
         Ok(Live {

@@ -8,7 +8,7 @@ use super::algorithm::Algorithm;
 use super::keys::tests::{key, material};
 use super::keys::{KeyRing, KeyUse, Material};
 use super::*;
-use crate::accounts::{Revocation, SessionId};
+use crate::accounts::{Factors, Revocation, SessionId};
 use crate::inbound::CleanPath;
 use crate::secret::Secret;
 
@@ -57,6 +57,7 @@ impl Bench {
 
     fn token(&self, session: SessionId) -> String {
         let claims = AccessTokenClaims {
+            factors: Factors::One,
             subject: String::from("u1"),
             session,
             email: None,

@@ -15,6 +15,10 @@ use crate::clock::Timestamp;
 use dates::{Dates, unique_members};
 use texts::Texts;
 
+/// The value of `amr` that says so by itself, and what our own tokens say (RFC 8176 §2).
+const MULTIPLE_FACTORS: &str = "mfa";
+const BY_TWO_FACTORS: &[&str] = &["pwd", "otp", MULTIPLE_FACTORS];
+
 /// The claim that holds attributes of the account, by name.
 pub const ATTRIBUTES: &str = "attributes";
 
@@ -139,6 +143,12 @@ impl Claims {
     /// The strings of `roles` and `role`, each once.
     pub fn roles(&self) -> &[Box<str>] {
         &self.roles
+    }
+
+    /// Whether the claim `amr` says that more than one factor was shown (RFC 8176 §2).
+    pub fn by_two_factors(&self) -> bool {
+        let methods = self.all.get("amr").and_then(Value::as_array);
+        methods.is_some_and(|methods| methods.iter().any(|method| method == MULTIPLE_FACTORS))
     }
 
     /// Any claim, as it stands in the token; `sub` and `roles` are there too when an old backend's

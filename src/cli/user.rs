@@ -78,6 +78,8 @@ enum Single {
     },
     /// Set a password, read from standard input; the account's sessions end
     Password(Whose),
+    /// Remove a second factor that its owner has lost; the account's sessions end
+    RemoveSecondFactor(Whose),
     /// Set an attribute, or remove it; where it had another value, the account's sessions end
     SetAttribute {
         /// An id, an e-mail address or a username
@@ -142,6 +144,7 @@ impl Single {
                 user,
                 password: password::read()?,
             },
+            Single::RemoveSecondFactor(Whose { user }) => UserCommand::RemoveSecondFactor { user },
             Single::SetAttribute { user, name, value } => UserCommand::SetAttribute {
                 user,
                 name,
@@ -200,6 +203,14 @@ fn whole(user: &UserView) -> String {
     );
     for (name, value) in &user.attributes {
         let written = writeln!(text, "attribute {name} = {value}");
+        debug_assert!(written.is_ok());
+    }
+    if let Some(factor) = &user.second_factor {
+        let (since, left) = (&factor.since, factor.recovery_codes);
+        let written = writeln!(
+            text,
+            "second factor since {since}, {left} recovery codes left"
+        );
         debug_assert!(written.is_ok());
     }
     for session in user.sessions.iter().flatten() {

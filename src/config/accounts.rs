@@ -55,6 +55,8 @@ pub fn read(root: &mut Table<'_>, longest_token: Duration) -> AccountsSection {
             passwords: passwords.policy,
             sessions: written.sessions,
             api_keys: api_keys.rules,
+            // a section of its own, with secrets that an operator's command does not read
+            second_factor: None,
         },
         profiles: written.profiles,
         key_header: api_keys.header,

@@ -21,6 +21,7 @@ pub fn read(root: &mut Table<'_>) -> LockoutSettings {
         device: allowance("device", default.device),
         account: allowance("account", default.account),
         network: allowance("network", default.network),
+        code: allowance("code", default.code),
         remember_network: section.or::<Duration>("remember_network", default.remember_network),
         keys: section.or("keys", default.keys),
     };

@@ -15,7 +15,7 @@ use super::reader::{FromToml, Table, Value, Wrong, WrongNames};
 use super::units::{ByteSize, OneOrMore};
 use super::upstream::Upstreams;
 use super::{limits, tokens};
-use crate::authz::{AddressRule, AllowList, Auth, ClaimRule, Policy};
+use crate::authz::{AddressRule, AllowList, Auth, ClaimRule, FactorRule, Policy};
 use crate::endpoints::{self, Cost, Endpoint, Profile};
 use crate::inbound::Askers;
 use crate::limit::{RuleId, RuleSpec};
@@ -146,6 +146,7 @@ fn endpoint_route(endpoint: Endpoint, rules: &[RuleSpec]) -> Route {
             roles: Vec::new(),
             claims: Vec::new(),
             address: AddressRule::Any,
+            factors: FactorRule::Any,
             allow: AllowList::default(),
         },
         limits: limit
@@ -267,16 +268,21 @@ fn read_policy(section: &mut Table<'_>) -> Policy {
         true => AddressRule::Verified,
         false => AddressRule::Any,
     };
+    let factors = match section.or("second_factor", false) {
+        true => FactorRule::Two,
+        false => FactorRule::Any,
+    };
     let policy = Policy {
         auth,
         roles,
         claims,
         address,
+        factors,
         allow: section.table("allow").map(read_allow).unwrap_or_default(),
     };
     if auth == Auth::None && policy.has_rules() {
         let problem = "a route with `auth = \"none\"` looks at nobody: it cannot ask for roles, \
-                       claims or addresses";
+                       claims, addresses or second factors";
         section.wrong("auth", problem);
     }
     policy

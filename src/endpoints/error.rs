@@ -14,6 +14,12 @@ pub enum EndpointError {
     /// Unknown name, wrong password, or an account that is not active: one answer for all.
     #[error("the login name or the password is wrong")]
     LoginFailed,
+    /// 401: the log-in has to begin again.
+    #[error("the log-in took too long, or the account has changed since: begin again")]
+    ChallengeOver,
+    /// 403: the client has no way to show it.
+    #[error("this account has a second factor, which cannot be shown here")]
+    SecondFactorNeeded,
     /// The token held, but its subject is no active account of ours.
     #[error("the subject of the token has no active account here")]
     NoAccount,

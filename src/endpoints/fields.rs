@@ -2,7 +2,8 @@
 
 use super::form::Form;
 use crate::accounts::{
-    DisplayName, EmailAddress, LoginName, NameError, PasswordTooLong, PlainPassword, Username,
+    DisplayName, EmailAddress, LoginName, NameError, PasswordTooLong, PlainPassword, ShownCode,
+    Username,
 };
 use crate::rejection::Fault;
 
@@ -38,6 +39,13 @@ impl Form {
                 },
             ),
         }
+    }
+
+    /// A code of a second factor.
+    pub fn code(&mut self, name: &'static str) -> Option<ShownCode> {
+        let expected =
+            || Fault::Unacceptable(String::from("expected six digits, or a recovery code"));
+        self.parsed(name, |text| ShownCode::parse(text).ok_or_else(expected))
     }
 
     /// What somebody calls a thing of theirs.

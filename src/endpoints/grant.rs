@@ -6,7 +6,7 @@ use http::{HeaderValue, Response, StatusCode, header};
 use serde::Serialize;
 
 use super::{EndpointContext, EndpointRequest, Profile, device, reply};
-use crate::accounts::{Account, NewAccount, Opened, Registered};
+use crate::accounts::{Account, NewAccount, Opened, Proof, Registered};
 use crate::authn::AccessTokenClaims;
 use crate::body::Body;
 use crate::rejection::Rejection;
@@ -48,19 +48,19 @@ impl Grant {
         }
     }
 
-    /// Opens a session for an account whose owner has proved it; a session of before is never
+    /// Opens a session for somebody who has proved who they are; a session of before is never
     /// reused.
     pub async fn open(
         context: &EndpointContext,
         request: &EndpointRequest,
-        account: &Account,
+        proof: &Proof,
         profile: Profile,
     ) -> Result<Self, Rejection> {
         let opened = context
             .accounts
-            .open_session(account, request.device())
+            .open_session(proof, request.device())
             .await?;
-        let device = device::remember(context, account);
+        let device = device::remember(context, &proof.account);
         let grant = Self::of(context, opened, profile)?;
         Ok(Self { device, ..grant })
     }
@@ -73,7 +73,7 @@ impl Grant {
     ) -> Result<Self, Rejection> {
         let lifetime = profile.lifetime(&context.tokens.lifetimes);
         let carried = &context.tokens.attributes;
-        let claims = AccessTokenClaims::of(&opened.account, opened.id, carried);
+        let claims = AccessTokenClaims::of(&opened.account, (opened.id, opened.factors), carried);
         let now = context.clock.now();
         let access_token = context
             .tokens

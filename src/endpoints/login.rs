@@ -3,11 +3,11 @@
 use super::device::Device;
 use super::{EndpointContext, EndpointError, EndpointRequest};
 use crate::accounts::{
-    Account, Candidate, ChangePasswordError, LoginName, PasswordChange, PlainPassword, Refusal,
-    Status,
+    Account, Candidate, ChangePasswordError, LoginName, PasswordChange, PlainPassword, Proof,
+    Refusal, Status,
 };
 use crate::limit::LimitKeys;
-use crate::lockout::{Attempt, Claimed};
+use crate::lockout::{Attempt, Claimed, KnownDevice};
 use crate::rejection::Rejection;
 
 /// What somebody shows to log in.
@@ -16,6 +16,30 @@ pub(super) struct Credentials {
     pub password: PlainPassword,
     /// A refresh token that came along. It opens nothing here: by it the device is known again.
     pub refresh: Option<String>,
+}
+
+/// Who has the right password.
+pub(super) enum Proved {
+    /// And needs no more.
+    Wholly(Box<Proof>),
+    /// And has a second factor to show.
+    Halfway(Box<Account>),
+}
+
+/// Whoever has this name and password, for a client that has no way to show a second factor.
+///
+/// # Errors
+///
+/// As [`prove`]; [`EndpointError::SecondFactorNeeded`] where the password is not enough.
+pub(super) async fn prove_wholly(
+    context: &EndpointContext,
+    request: &EndpointRequest,
+    shown: &Credentials,
+) -> Result<Proof, Rejection> {
+    match prove(context, request, shown).await? {
+        Proved::Wholly(proof) => Ok(*proof),
+        Proved::Halfway(_) => Err(EndpointError::SecondFactorNeeded.into()),
+    }
 }
 
 /// The account with this name and password.
@@ -31,7 +55,7 @@ pub(super) async fn prove(
     context: &EndpointContext,
     request: &EndpointRequest,
     shown: &Credentials,
-) -> Result<Account, Rejection> {
+) -> Result<Proved, Rejection> {
     let Credentials {
         name,
         password,
@@ -49,10 +73,17 @@ pub(super) async fn prove(
         Some(_) => (Candidate::nobody(), Refusal::LockedOut),
     };
     match context.accounts.check_password(candidate, password).await {
-        Ok(Some(account)) => {
-            attempt.succeeded().await;
-            Ok(account)
-        }
+        Ok(Some(account)) => match proved(context, account).await {
+            Ok(Proved::Wholly(proof)) => {
+                attempt.succeeded().await;
+                Ok(Proved::Wholly(proof))
+            }
+            // A password that may be stolen makes no network known.
+            halfway @ (Ok(Proved::Halfway(_)) | Err(_)) => {
+                attempt.withdrawn().await;
+                halfway
+            }
+        },
         Ok(None) => {
             attempt.failed();
             let audit = context.accounts.audit();
@@ -67,13 +98,63 @@ pub(super) async fn prove(
     }
 }
 
-/// Changes a password for its owner. The current one is asked for under the same limits and
-/// lockout as at a login: a stolen token is no way to guess it.
+/// What the right password is worth.
+async fn proved(context: &EndpointContext, account: Account) -> Result<Proved, Rejection> {
+    let second = context.accounts.second_factor(account.id).await?;
+    Ok(match second {
+        Some(_) => Proved::Halfway(Box::new(account)),
+        None => Proved::Wholly(Box::new(Proof::by_password(account))),
+    })
+}
+
+/// Makes the network of somebody who showed both factors known to the account, as a password alone
+/// does where it is enough. It is a favour: where the lockout refuses, nothing is remembered.
+pub(super) async fn remember_network(
+    context: &EndpointContext,
+    request: &EndpointRequest,
+    account: &Account,
+) {
+    let login = LoginName::from(&account.email);
+    let claimed = Claimed {
+        login: &login,
+        account: Some(account.id),
+    };
+    let client = request.client.network();
+    let reserved = context.lockout.reserve(claimed, client, KnownDevice::No);
+    if let Ok(attempt) = reserved.await {
+        attempt.succeeded().await;
+    }
+}
+
+/// Changes a password for its owner, who is asked for the current one.
 pub(super) async fn change_password(
     context: &EndpointContext,
     request: &EndpointRequest,
     account: &Account,
     change: PasswordChange,
+) -> Result<(), Rejection> {
+    let origin = request.origin();
+    let changed = context.accounts.change_password(change, &origin);
+    once_more(context, request, account, changed).await
+}
+
+/// Asks somebody who is logged in for the password once more.
+pub(super) async fn confirm_password(
+    context: &EndpointContext,
+    request: &EndpointRequest,
+    (account, password): (&Account, PlainPassword),
+) -> Result<(), Rejection> {
+    let confirmed = context.accounts.confirm_password(account.id, &password);
+    once_more(context, request, account, confirmed).await
+}
+
+/// Does `work`, which looks at the password of the account that asks, under the same limits and
+/// lockout as a login: a stolen token is no way to guess it.
+async fn once_more(
+    context: &EndpointContext,
+    request: &EndpointRequest,
+    account: &Account,
+    work: impl Future<Output = Result<(), ChangePasswordError>>,
 ) -> Result<(), Rejection> {
     let name = LoginName::from(&account.email);
     admit(context, request, &name).await?;
@@ -87,11 +168,7 @@ pub(super) async fn change_password(
         attempt.withdrawn().await;
         return Err(locked.into());
     }
-    match context
-        .accounts
-        .change_password(change, &request.origin())
-        .await
-    {
+    match work.await {
         Ok(()) => {
             attempt.succeeded().await;
             Ok(())

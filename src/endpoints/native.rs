@@ -1,6 +1,7 @@
 //! The profile `native`: the whole account API under `/auth/v1/`.
 
 mod api_keys;
+mod second_factor;
 mod sessions;
 
 use http::{Response, StatusCode};
@@ -8,22 +9,28 @@ use serde::Serialize;
 
 use super::form::Form;
 use super::grant::{Admitted, Grant};
-use super::login::Credentials;
+use super::login::{Credentials, Proved};
 use super::profile::{Cost, DELETE, Line, POST, READ};
-use super::{Endpoint, EndpointContext, EndpointRequest, Profile, browser, login, reply};
-use crate::accounts::{Account, NewAccount, PasswordChange, Role};
+use super::{
+    Endpoint, EndpointContext, EndpointRequest, Profile, browser, login, reply,
+    second_factor as steps,
+};
+use crate::accounts::{Account, NewAccount, PasswordChange, Proof, Role};
 use crate::authz::Auth;
 use crate::body::Body;
 use crate::rejection::Rejection;
 
 const SESSIONS: &str = "/auth/v1/sessions";
 const API_KEYS: &str = "/auth/v1/api-keys";
+const SECOND_FACTOR: &str = "/auth/v1/second-factor";
 
 /// One endpoint of the profile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum NativeEndpoint {
     Register,
     Login,
+    /// Its second half.
+    LoginSecond,
     Refresh,
     Logout,
     LogoutEverywhere,
@@ -37,16 +44,24 @@ pub enum NativeEndpoint {
     Sessions,
     EndSession,
     EndOtherSessions,
+    /// Whether one has one.
+    SecondFactor,
+    OfferSecondFactor,
+    ConfirmSecondFactor,
+    ReplaceCodes,
+    RemoveSecondFactor,
 }
 
 use NativeEndpoint::{
-    ApiKey, ApiKeys, ChangePassword, EndOtherSessions, EndSession, Login, Logout, LogoutEverywhere,
-    MakeApiKey, Me, Refresh, Register, Sessions,
+    ApiKey, ApiKeys, ChangePassword, ConfirmSecondFactor, EndOtherSessions, EndSession, Login,
+    LoginSecond, Logout, LogoutEverywhere, MakeApiKey, Me, OfferSecondFactor, Refresh, Register,
+    RemoveSecondFactor, ReplaceCodes, SecondFactor, Sessions,
 };
 
 pub(super) const ENDPOINTS: &[Endpoint] = &[
     Endpoint::Native(Register),
     Endpoint::Native(Login),
+    Endpoint::Native(LoginSecond),
     Endpoint::Native(Refresh),
     Endpoint::Native(Logout),
     Endpoint::Native(LogoutEverywhere),
@@ -58,6 +73,11 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
     Endpoint::Native(Sessions),
     Endpoint::Native(EndSession),
     Endpoint::Native(EndOtherSessions),
+    Endpoint::Native(SecondFactor),
+    Endpoint::Native(OfferSecondFactor),
+    Endpoint::Native(ConfirmSecondFactor),
+    Endpoint::Native(ReplaceCodes),
+    Endpoint::Native(RemoveSecondFactor),
 ];
 
 impl NativeEndpoint {
@@ -65,6 +85,7 @@ impl NativeEndpoint {
         match self {
             Register => "native.register",
             Login => "native.login",
+            LoginSecond => "native.login-second-factor",
             Refresh => "native.refresh",
             Logout => "native.logout",
             LogoutEverywhere => "native.logout-everywhere",
@@ -76,6 +97,11 @@ impl NativeEndpoint {
             Sessions => "native.sessions",
             EndSession => "native.end-session",
             EndOtherSessions => "native.end-other-sessions",
+            SecondFactor => "native.second-factor",
+            OfferSecondFactor => "native.offer-second-factor",
+            ConfirmSecondFactor => "native.confirm-second-factor",
+            ReplaceCodes => "native.replace-recovery-codes",
+            RemoveSecondFactor => "native.remove-second-factor",
         }
     }
 
@@ -83,6 +109,12 @@ impl NativeEndpoint {
         match self {
             Register => Line::new(&["/auth/v1/register"], POST, Auth::None, Cost::Registration),
             Login => Line::new(&["/auth/v1/login"], POST, Auth::None, Cost::Credential),
+            LoginSecond => Line::new(
+                &["/auth/v1/login/second-factor"],
+                POST,
+                Auth::None,
+                Cost::Credential,
+            ),
             Refresh => Line::new(&["/auth/v1/refresh"], POST, Auth::None, Cost::Credential),
             Logout => Line::new(&["/auth/v1/logout"], POST, Auth::Required, Cost::Read),
             LogoutEverywhere => Line::new(
@@ -110,6 +142,28 @@ impl NativeEndpoint {
             EndSession => Line::new(&["/auth/v1/sessions/*"], DELETE, Auth::Required, Cost::Read),
             // also when there is none left: a revocation that is kept for 400 days
             EndOtherSessions => Line::new(&[SESSIONS], DELETE, Auth::Required, Cost::Credential),
+            SecondFactor => Line::new(&[SECOND_FACTOR], READ, Auth::Required, Cost::Read),
+            OfferSecondFactor => {
+                Line::new(&[SECOND_FACTOR], POST, Auth::Required, Cost::Credential)
+            }
+            ConfirmSecondFactor => Line::new(
+                &["/auth/v1/second-factor/confirm"],
+                POST,
+                Auth::Required,
+                Cost::Credential,
+            ),
+            ReplaceCodes => Line::new(
+                &["/auth/v1/second-factor/recovery-codes"],
+                POST,
+                Auth::Required,
+                Cost::Credential,
+            ),
+            RemoveSecondFactor => Line::new(
+                &["/auth/v1/second-factor/remove"],
+                POST,
+                Auth::Required,
+                Cost::Credential,
+            ),
         }
     }
 }
@@ -123,6 +177,7 @@ pub(super) async fn answer(
     match endpoint {
         Register => register(context, request).await,
         Login => log_in(context, request).await,
+        LoginSecond => second_factor::log_in(context, request).await,
         Refresh => refresh(context, request).await,
         Logout => log_out(context, request).await,
         LogoutEverywhere => log_out_everywhere(context, request).await,
@@ -134,10 +189,15 @@ pub(super) async fn answer(
         Sessions => sessions::list(context, request).await,
         EndSession => sessions::end(context, request).await,
         EndOtherSessions => sessions::end_others(context, request).await,
+        SecondFactor => second_factor::show(context, request).await,
+        OfferSecondFactor => second_factor::offer(context, request).await,
+        ConfirmSecondFactor => second_factor::confirm(context, request).await,
+        ReplaceCodes => second_factor::replace_codes(context, request).await,
+        RemoveSecondFactor => second_factor::remove(context, request).await,
     }
 }
 
-/// What register, login, refresh and a change of password answer (the fields of RFC 6749 §5.1).
+/// What everything answers that opens a session (the fields of RFC 6749 §5.1).
 #[derive(Serialize)]
 struct Tokens<'a> {
     access_token: &'a str,
@@ -146,12 +206,17 @@ struct Tokens<'a> {
     expires_in: u64,
     refresh_token: &'a str,
     user: User,
+    /// Shown once, when there are new ones.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    recovery_codes: &'a [String],
 }
 
-/// What a change of password answers to a browser: the session is in the cookie.
+/// What a browser gets instead: the session is in the cookie.
 #[derive(Serialize)]
-struct Renewed {
+struct Renewed<'a> {
     user: User,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    recovery_codes: &'a [String],
 }
 
 /// What register answers when an operator must approve the account.
@@ -187,15 +252,21 @@ impl User {
     }
 }
 
+impl<'a> Tokens<'a> {
+    fn of(grant: &'a Grant) -> Self {
+        Self {
+            access_token: &grant.access_token,
+            token_type: "Bearer",
+            expires_in: grant.lifetime.as_secs(),
+            refresh_token: grant.opened.refresh.expose(),
+            user: User::of(&grant.opened.account),
+            recovery_codes: &[],
+        }
+    }
+}
+
 fn tokens(status: StatusCode, grant: &Grant) -> Result<Response<Body>, Rejection> {
-    let answer = Tokens {
-        access_token: &grant.access_token,
-        token_type: "Bearer",
-        expires_in: grant.lifetime.as_secs(),
-        refresh_token: grant.opened.refresh.expose(),
-        user: User::of(&grant.opened.account),
-    };
-    grant.answer(status, &answer)
+    grant.answer(status, &Tokens::of(grant))
 }
 
 async fn register(
@@ -246,9 +317,13 @@ async fn log_in(
         password,
         refresh,
     };
-    let account = login::prove(context, request, &shown).await?;
-    let grant = Grant::open(context, request, &account, Profile::Native).await?;
-    tokens(StatusCode::OK, &grant)
+    match login::prove(context, request, &shown).await? {
+        Proved::Wholly(proof) => {
+            let grant = Grant::open(context, request, &proof, Profile::Native).await?;
+            tokens(StatusCode::OK, &grant)
+        }
+        Proved::Halfway(account) => second_factor::ask(context, &account),
+    }
 }
 
 async fn refresh(
@@ -304,6 +379,7 @@ async fn change_password(
     let new = form.password("new_password");
     let (current, new) = form.complete(current.zip(new))?;
     let account = login::owner(context, request).await?;
+    let factors = steps::of_caller(context, request, &account).await?;
     let change = PasswordChange {
         account: account.id,
         current,
@@ -312,18 +388,32 @@ async fn change_password(
     };
     login::change_password(context, request, &account, change).await?;
     // A session opens only for the account as it is now.
-    let account = login::owner(context, request).await?;
+    let proof = steps::renewed(context, request, factors).await?;
+    go_on(context, request, proof, &[]).await
+}
+
+/// Opens the session that takes the place of the one that asked, which has ended: for a browser by its
+/// cookie alone, which is kept as long as the old one.
+async fn go_on(
+    context: &EndpointContext,
+    request: &EndpointRequest,
+    proof: Proof,
+    recovery_codes: &[String],
+) -> Result<Response<Body>, Rejection> {
     if request.by_cookie() {
-        let mut response = reply::json(
-            StatusCode::OK,
-            &Renewed {
-                user: User::of(&account),
-            },
-        )?;
+        let renewed = Renewed {
+            user: User::of(&proof.account),
+            recovery_codes,
+        };
+        let mut response = reply::json(StatusCode::OK, &renewed)?;
         let keep = browser::keep_of(context, request);
-        browser::open(context, request, (account, keep), response.headers_mut()).await?;
+        browser::open(context, request, (proof, keep), response.headers_mut()).await?;
         return Ok(response);
     }
-    let grant = Grant::open(context, request, &account, Profile::Native).await?;
-    tokens(StatusCode::OK, &grant)
+    let grant = Grant::open(context, request, &proof, Profile::Native).await?;
+    let answer = Tokens {
+        recovery_codes,
+        ..Tokens::of(&grant)
+    };
+    grant.answer(StatusCode::OK, &answer)
 }

@@ -141,8 +141,8 @@ async fn log_in(
         password,
         refresh: None,
     };
-    let account = login::prove(context, request, &shown).await?;
-    let grant = Grant::open(context, request, &account, Profile::Praisonai).await?;
+    let proof = login::prove_wholly(context, request, &shown).await?;
+    let grant = Grant::open(context, request, &proof, Profile::Praisonai).await?;
     session(StatusCode::OK, &grant)
 }
 

@@ -184,8 +184,8 @@ async fn log_in(
         password,
         refresh: None,
     };
-    let account = login::prove(context, request, &shown).await?;
-    let grant = Grant::open(context, request, &account, Profile::RagModulo).await?;
+    let proof = login::prove_wholly(context, request, &shown).await?;
+    let grant = Grant::open(context, request, &proof, Profile::RagModulo).await?;
     let answer = AccessToken {
         access_token: &grant.access_token,
         token_type: "bearer",

@@ -42,7 +42,7 @@ fn no_two_endpoints_share_a_path_or_a_name() {
             }
         }
     }
-    assert_eq!(all().count(), 27);
+    assert_eq!(all().count(), 39);
 }
 
 #[test]

@@ -17,6 +17,7 @@ pub(super) struct Buckets {
     pub device: Bucket,
     pub account: Bucket,
     pub network: Bucket,
+    pub code: Bucket,
     pub remember_network: Duration,
 }
 
@@ -106,6 +107,7 @@ impl Buckets {
             device: bucket(settings.device),
             account: bucket(settings.account),
             network: bucket(settings.network),
+            code: bucket(settings.code),
             remember_network: settings.remember_network,
         }
     }

@@ -39,6 +39,9 @@ impl LocalCounters {
                 .map(|()| Counted::KnownNetwork),
             Subject::Stranger(stranger) => self.reserve_stranger(stranger),
             Subject::Holder(stranger) => self.reserve_login(stranger),
+            Subject::Code(login) => self
+                .take(Counter::Code { login }, self.buckets.code)
+                .map(|()| Counted::KnownNetwork),
         }
     }
 
@@ -50,6 +53,7 @@ impl LocalCounters {
                 self.forget(stranger.pair());
                 self.remember(stranger.known_network());
             }
+            Subject::Code(login) => self.forget(Counter::Code { login }),
         }
     }
 
@@ -68,6 +72,7 @@ impl LocalCounters {
                     Counted::KnownNetwork => {}
                 }
             }
+            Subject::Code(login) => self.put_back(Counter::Code { login }, buckets.code),
         }
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use redis::Script;
 
 use super::counters::{Buckets, Counted};
-use super::subject::{Counter, Device, Stranger, Subject};
+use super::subject::{Counter, Stranger, Subject};
 use crate::shared::{Away, Bucket, Redis};
 
 static RESERVE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("reserve.lua")));
@@ -31,9 +31,16 @@ impl SharedCounters {
         subject: Subject,
     ) -> Result<Result<Counted, Duration>, Away> {
         match subject {
-            Subject::Device(device) => self.reserve_device(device).await,
+            Subject::Device(device) => {
+                self.reserve_one(device.counter(), self.buckets.device)
+                    .await
+            }
             Subject::Stranger(stranger) => self.reserve_stranger(stranger).await,
             Subject::Holder(stranger) => self.reserve_login(stranger).await,
+            Subject::Code(login) => {
+                self.reserve_one(Counter::Code { login }, self.buckets.code)
+                    .await
+            }
         }
     }
 
@@ -42,6 +49,7 @@ impl SharedCounters {
         let mut call = SETTLE.prepare_invoke();
         match subject {
             Subject::Device(device) => call.key(self.place(device.counter())),
+            Subject::Code(login) => call.key(self.place(Counter::Code { login })),
             Subject::Stranger(stranger) | Subject::Holder(stranger) => call
                 .key(self.place(stranger.pair()))
                 .key(self.place(stranger.known_network()))
@@ -61,6 +69,9 @@ impl SharedCounters {
                 stranger
             }
             Subject::Holder(stranger) => stranger,
+            Subject::Code(login) => {
+                return self.put_back(Counter::Code { login }, buckets.code).await;
+            }
         };
         self.put_back(stranger.pair(), buckets.pair).await?;
         match counted {
@@ -69,9 +80,14 @@ impl SharedCounters {
         }
     }
 
-    async fn reserve_device(&self, device: Device) -> Result<Result<Counted, Duration>, Away> {
-        let place = self.place(device.counter());
-        let taken = self.redis.take(&place, self.buckets.device, 1).await?;
+    /// Of what has one counter only.
+    async fn reserve_one(
+        &self,
+        counter: Counter,
+        bucket: Bucket,
+    ) -> Result<Result<Counted, Duration>, Away> {
+        let place = self.place(counter);
+        let taken = self.redis.take(&place, bucket, 1).await?;
         Ok(match taken.taken {
             0 => Err(taken.wait),
             1.. => Ok(Counted::KnownNetwork),

@@ -1,6 +1,7 @@
 //! Who tries to log in, as the counters know them: by digests, so that they hold no names.
 
 use super::{Claimed, KnownDevice};
+use crate::accounts::AccountId;
 use crate::inbound::ClientNet;
 use crate::shared::Digest;
 
@@ -13,6 +14,8 @@ pub(super) enum Subject {
     Stranger(Stranger),
     /// The same once more, as the account that the name leads to. The network has been counted.
     Holder(Stranger),
+    /// Somebody who had the password of this account, or a session, and now shows a code.
+    Code(Digest),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,8 +31,8 @@ pub(super) struct Stranger {
     pub network: Digest,
 }
 
-/// One counter, or one thing that is remembered. Only passwords for now: one-time codes get
-/// counters of their own beside these, so that guessing one never locks the other.
+/// One counter, or one thing that is remembered. Codes have a counter of their own beside those of
+/// passwords, so that guessing one never locks the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Counter {
     Device {
@@ -46,6 +49,10 @@ pub(super) enum Counter {
         login: Digest,
         network: Digest,
     },
+    /// Codes of a second factor.
+    Code {
+        login: Digest,
+    },
     /// Until when a network is known to an account.
     KnownNetwork {
         login: Digest,
@@ -54,6 +61,11 @@ pub(super) enum Counter {
 }
 
 impl Subject {
+    /// Whoever shows a code of this account, from wherever.
+    pub(super) fn code(account: AccountId) -> Self {
+        Self::Code(holder(account))
+    }
+
     /// What is counted for all to see, and what is counted in silence. A name that nobody has is
     /// counted like any other: as the account of that name.
     pub(super) fn of(
@@ -63,7 +75,7 @@ impl Subject {
     ) -> (Self, Option<Self>) {
         let login = claimed.login.key().as_bytes();
         let holder = match claimed.account {
-            Some(account) => Digest::of(&[b"account", account.to_string().as_bytes()]),
+            Some(account) => holder(account),
             None => Digest::of(&[b"nobody", login]),
         };
         match device {
@@ -82,6 +94,11 @@ impl Subject {
             }
         }
     }
+}
+
+/// An account, whatever name leads to it.
+fn holder(account: AccountId) -> Digest {
+    Digest::of(&[b"account", account.to_string().as_bytes()])
 }
 
 impl Stranger {
@@ -125,6 +142,7 @@ impl Counter {
             Counter::Pair { login, network } => {
                 format!("{prefix}:lockout:{{{login}}}:pair:{network}")
             }
+            Counter::Code { login } => format!("{prefix}:lockout:{{{login}}}:code"),
             Counter::KnownNetwork { login, network } => {
                 format!("{prefix}:lockout:{{{login}}}:known:{network}")
             }

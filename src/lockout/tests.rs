@@ -16,6 +16,7 @@ fn settings() -> LockoutSettings {
         device: allowance("4/h"),
         account: allowance("10/h"),
         network: allowance("20/h"),
+        code: allowance("2/h"),
         remember_network: Duration::from_secs(86_400),
         keys: 10_000,
     }
@@ -111,6 +112,28 @@ async fn guesses_from_everywhere_lock_strangers_out_and_neither_known_device_nor
         let device = KnownDevice::Yes("d1");
         let attempt = reserve(&one, "ann", "203.0.113.1", device);
         attempt.await.unwrap().succeeded().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn codes_are_counted_for_their_account_alone_and_apart_from_passwords() {
+    on_both(async |one, two| {
+        let (ann, bob) = (AccountId::random(), AccountId::random());
+        one.reserve_code(ann).await.unwrap().succeeded().await;
+        one.reserve_code(ann).await.unwrap().withdrawn().await;
+        one.reserve_code(ann).await.unwrap().failed();
+        two.reserve_code(ann).await.unwrap().failed();
+        for node in [&one, &two] {
+            let wait = node.reserve_code(ann).await.unwrap_err().retry_after;
+            assert!(wait > Duration::from_secs(60) && wait <= Duration::from_secs(1_800));
+        }
+        two.reserve_code(bob).await.unwrap().failed();
+        let device = KnownDevice::Yes("d1");
+        let attempt = try_as(&one, ("ann", Some(ann)), "192.0.2.1", device);
+        attempt.await.unwrap().failed();
+        let attempt = try_as(&two, ("ann", Some(ann)), "192.0.2.1", KnownDevice::No);
+        assert!(attempt.await.unwrap().exhausted().is_none());
     })
     .await;
 }

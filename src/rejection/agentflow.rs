@@ -71,6 +71,8 @@ fn code(reason: Reason) -> &'static str {
         | Reason::OriginForbidden
         | Reason::RegistrationClosed
         | Reason::EmailUnverified
+        | Reason::SecondFactorNeeded
+        | Reason::CodeWrong
         | Reason::NotInvited
         | Reason::ApprovalPending
         | Reason::PasswordWrong => "FORBIDDEN",
@@ -82,6 +84,7 @@ fn code(reason: Reason) -> &'static str {
         | Reason::MethodNotAllowed
         | Reason::BodyTooSlow
         | Reason::LoginTaken
+        | Reason::SecondFactorExists
         | Reason::BodyTooLarge
         | Reason::Misdirected
         | Reason::HeadersTooLarge
@@ -115,12 +118,15 @@ fn message(refusal: &Refusal) -> String {
         | Reason::OriginForbidden
         | Reason::RegistrationClosed
         | Reason::EmailUnverified
+        | Reason::SecondFactorNeeded
+        | Reason::CodeWrong
         | Reason::NotInvited
         | Reason::ApprovalPending
         | Reason::NotFound
         | Reason::MethodNotAllowed
         | Reason::BodyTooSlow
         | Reason::LoginTaken
+        | Reason::SecondFactorExists
         | Reason::BodyTooLarge
         | Reason::Misdirected
         | Reason::LockedOut

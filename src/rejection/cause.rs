@@ -7,7 +7,7 @@ use super::fault::{Fault, FieldFault, InvalidBody, Place};
 use super::refusal::{Connection, Quota, Reason, Refusal};
 use crate::accounts::{
     ApiKeyError, ChangePasswordError, CheckError, DeadKey, HashError, OpenSessionError,
-    PolicyError, RefreshError, RegisterError,
+    PolicyError, RefreshError, RegisterError, SecondFactorError,
 };
 use crate::authn::{AuthnError, KeyError, TokenError};
 use crate::authz::Denied;
@@ -52,6 +52,7 @@ impl Rejection {
                 | Denied::Address,
             ) => Refusal::of(Reason::Forbidden),
             Rejection::Denied(Denied::Unverified) => Refusal::of(Reason::EmailUnverified),
+            Rejection::Denied(Denied::SecondFactor) => Refusal::of(Reason::SecondFactorNeeded),
             Rejection::Outbound(OutboundError::Rewrite(_)) => Refusal::of(Reason::Malformed),
             Rejection::Outbound(OutboundError::Mint(_)) => Refusal::of(Reason::Internal),
             Rejection::Upstream(error) => upstream(error),
@@ -72,6 +73,7 @@ impl Rejection {
             ) => Refusal::of(Reason::RefreshFailed),
             Rejection::Refresh(RefreshError::Store(error)) => store(error),
             Rejection::ApiKey(error) => api_key(error),
+            Rejection::SecondFactor(error) => second_factor(error),
             Rejection::Store(error) => store(error),
             Rejection::InvalidBody(error) => invalid(error.clone()),
             Rejection::BodyTooLarge => Refusal::of(Reason::BodyTooLarge).closing(),
@@ -182,6 +184,14 @@ fn limited(error: &Limited) -> Refusal {
 fn endpoint(error: &EndpointError) -> Refusal {
     match error {
         EndpointError::LoginFailed => Refusal::of(Reason::LoginFailed),
+        EndpointError::ChallengeOver => Refusal {
+            detail: Some(sentence(error)),
+            ..Refusal::of(Reason::LoginFailed)
+        },
+        EndpointError::SecondFactorNeeded => Refusal {
+            detail: Some(sentence(error)),
+            ..Refusal::of(Reason::SecondFactorNeeded)
+        },
         EndpointError::SignOnFailed => Refusal::of(Reason::SignOnFailed),
         EndpointError::ApprovalPending => Refusal::of(Reason::ApprovalPending),
         EndpointError::MayNotAsk => Refusal {
@@ -243,6 +253,29 @@ fn api_key(error: &ApiKeyError) -> Refusal {
         ApiKeyError::Overlap => field("overlap"),
         ApiKeyError::Store(error) => store(error),
     }
+}
+
+fn second_factor(error: &SecondFactorError) -> Refusal {
+    let said = |reason| Refusal {
+        detail: Some(sentence(error)),
+        ..Refusal::of(reason)
+    };
+    match error {
+        SecondFactorError::Off => said(Reason::NotFound),
+        SecondFactorError::Absent | SecondFactorError::NotOffered => said(Reason::NotFound),
+        SecondFactorError::Exists => Refusal::of(Reason::SecondFactorExists),
+        SecondFactorError::Wrong => Refusal::of(Reason::CodeWrong),
+        SecondFactorError::Sealed => Refusal::of(Reason::Internal),
+        SecondFactorError::Store(error) => store(error),
+    }
+}
+
+/// An error in a client's words: as a sentence begins.
+fn sentence(error: &impl std::error::Error) -> String {
+    let said = error.to_string();
+    let mut letters = said.chars();
+    let first = letters.next().map(|first| first.to_ascii_uppercase());
+    first.into_iter().chain(letters).collect()
 }
 
 fn change_password(error: &ChangePasswordError) -> Refusal {

@@ -47,12 +47,15 @@ fn word(reason: Reason) -> &'static str {
         | Reason::OriginForbidden
         | Reason::RegistrationClosed
         | Reason::EmailUnverified
+        | Reason::SecondFactorNeeded
+        | Reason::CodeWrong
         | Reason::NotInvited
         | Reason::ApprovalPending
         | Reason::NotFound
         | Reason::MethodNotAllowed
         | Reason::BodyTooSlow
         | Reason::LoginTaken
+        | Reason::SecondFactorExists
         | Reason::BodyTooLarge
         | Reason::Misdirected
         | Reason::InvalidBody

@@ -33,6 +33,9 @@ fn detail(refusal: &Refusal) -> String {
         | Reason::OriginForbidden
         | Reason::RegistrationClosed
         | Reason::EmailUnverified
+        | Reason::SecondFactorNeeded
+        | Reason::SecondFactorExists
+        | Reason::CodeWrong
         | Reason::NotInvited
         | Reason::ApprovalPending
         | Reason::NotFound

@@ -27,12 +27,15 @@ fn detail(refusal: &Refusal) -> String {
         | Reason::OriginForbidden
         | Reason::RegistrationClosed
         | Reason::EmailUnverified
+        | Reason::SecondFactorNeeded
+        | Reason::CodeWrong
         | Reason::NotInvited
         | Reason::ApprovalPending
         | Reason::NotFound
         | Reason::MethodNotAllowed
         | Reason::BodyTooSlow
         | Reason::LoginTaken
+        | Reason::SecondFactorExists
         | Reason::BodyTooLarge
         | Reason::Misdirected
         | Reason::InvalidBody

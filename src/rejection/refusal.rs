@@ -56,6 +56,9 @@ pub(super) enum Reason {
     OriginForbidden,
     RegistrationClosed,
     EmailUnverified,
+    SecondFactorNeeded,
+    SecondFactorExists,
+    CodeWrong,
     NotInvited,
     ApprovalPending,
     NotFound,
@@ -137,12 +140,14 @@ impl Reason {
             | Reason::OriginForbidden
             | Reason::RegistrationClosed
             | Reason::EmailUnverified
+            | Reason::SecondFactorNeeded
+            | Reason::CodeWrong
             | Reason::NotInvited
             | Reason::ApprovalPending => StatusCode::FORBIDDEN,
             Reason::NotFound => StatusCode::NOT_FOUND,
             Reason::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Reason::BodyTooSlow => StatusCode::REQUEST_TIMEOUT,
-            Reason::LoginTaken => StatusCode::CONFLICT,
+            Reason::LoginTaken | Reason::SecondFactorExists => StatusCode::CONFLICT,
             Reason::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Reason::Misdirected => StatusCode::MISDIRECTED_REQUEST,
             Reason::InvalidBody => StatusCode::UNPROCESSABLE_ENTITY,
@@ -175,6 +180,9 @@ impl Reason {
             Reason::OriginForbidden => "origin_forbidden",
             Reason::RegistrationClosed => "registration_closed",
             Reason::EmailUnverified => "email_unverified",
+            Reason::SecondFactorNeeded => "second_factor_required",
+            Reason::SecondFactorExists => "second_factor_exists",
+            Reason::CodeWrong => "code_wrong",
             Reason::NotInvited => "not_invited",
             Reason::ApprovalPending => "approval_pending",
             Reason::NotFound => "not_found",
@@ -216,6 +224,11 @@ impl Reason {
             Reason::OriginForbidden => "The origin is not admitted",
             Reason::RegistrationClosed => "Registration is closed",
             Reason::EmailUnverified => "The e-mail address must be verified first",
+            Reason::SecondFactorNeeded => {
+                "A second factor is needed: set one up, or log in with the one that you have"
+            }
+            Reason::SecondFactorExists => "The account has a second factor already",
+            Reason::CodeWrong => "The code is wrong, or was used before",
             Reason::NotInvited => "A valid invitation is needed",
             Reason::ApprovalPending => "The account waits for its approval",
             Reason::NotFound => "Not Found",

@@ -1,7 +1,7 @@
 //! Accounts and their login names in the database.
 
 use super::sql::{Connection, Row, query};
-use super::{Change, Store, api_keys, audit, invitations, rows, sessions};
+use super::{Change, Store, api_keys, audit, invitations, rows, second_factors, sessions};
 use crate::accounts::audit::{Entry, Event};
 use crate::accounts::{Account, AccountId, KeyOwner, LoginName, PasswordHash, Role};
 use crate::clock::Timestamp;
@@ -324,6 +324,7 @@ impl Change for Delete {
             .execute(&mut *connection)
             .await?;
         api_keys::delete_all(connection, KeyOwner::User(self.account)).await?;
+        second_factors::delete(connection, self.account).await?;
         note(connection, self.account, Event::Deleted, &self.ending).await?;
         let revoked = sessions::end(connection, self.account, Which::All, &self.ending).await?;
         // Where somebody was and with what: personal data.

@@ -1,13 +1,15 @@
 //! The changes that a store can make, each as one whole, and what comes of them.
 
 mod machine;
+mod second_factor;
 
 use std::time::Duration;
 
 use crate::accounts::audit::{Entry, Origin};
 use crate::accounts::{
-    Account, AccountId, Attributes, BrowserSession, Device, EmailAddress, GoodFor, Invitation,
-    InvitationDigest, LoginCodeDigest, PasswordHash, Revocation, Role, SessionId, Status,
+    Account, AccountId, Attributes, BrowserSession, Device, EmailAddress, Factors, GoodFor,
+    Invitation, InvitationDigest, LoginCodeDigest, PasswordHash, Revocation, Role, SessionId,
+    Status,
 };
 use crate::clock::Timestamp;
 use crate::inbound::ClientIp;
@@ -31,6 +33,10 @@ pub trait Change: Send + Sync + 'static {
 pub use machine::{
     CreateApiKey, CreateService, DeleteService, KeyCreated, NoteKeyUses, RevokeApiKey,
     RotateApiKey, SetServiceRoles, SetServiceStatus,
+};
+pub use second_factor::{
+    ConfirmSecondFactor, OfferSecondFactor, RecoveryUsed, RemoveSecondFactor, ReplaceRecoveryCodes,
+    ResealSecondFactor, UseRecoveryCode, UseSecondFactor,
 };
 
 /// Adds an account.
@@ -65,6 +71,8 @@ pub enum Created {
 
 /// Adds a session; its first refresh token has the counter 0. `None`: the account is not active or was
 /// changed since `unless_changed_from`: a password that was right before it was changed opens nothing.
+/// Also `None`: the session is without a second factor and the account has a confirmed one, so that
+/// no way of logging in can forget to ask for it.
 #[derive(Clone, Debug)]
 pub struct OpenSession {
     pub session: NewSession,
@@ -96,6 +104,8 @@ pub struct NewSession {
     pub expires_at: Timestamp,
     /// It is never extended beyond.
     pub ends_at: Timestamp,
+    /// By which its owner was let in.
+    pub factors: Factors,
 }
 
 /// Uses a refresh token up.
@@ -118,6 +128,8 @@ pub enum Rotation {
     Successor {
         account: Box<Account>,
         expires_at: Timestamp,
+        /// By which the session was opened.
+        factors: Factors,
     },
     /// No such session, or it has ended, or the counter is from its future.
     Unknown,
@@ -309,9 +321,11 @@ pub struct KeepRingKey {
 }
 
 /// Forgets sessions and keys that ended before `sessions_before`, and revocations, invitations and
-/// codes that expired before `now` or are used up. Answers how many rows went.
+/// codes that expired before `now` or are used up, and second factors that were offered before
+/// `offers_before` and never confirmed. Answers how many rows went.
 #[derive(Clone, Debug)]
 pub struct Sweep {
     pub now: Timestamp,
     pub sessions_before: Timestamp,
+    pub offers_before: Timestamp,
 }

@@ -4,6 +4,7 @@ mod accounts;
 mod invitations;
 mod login_codes;
 mod machines;
+mod second_factors;
 mod sessions;
 mod signing_keys;
 
@@ -13,8 +14,8 @@ use std::time::Duration;
 use super::*;
 use crate::accounts::audit::{Entry, Event, Origin};
 use crate::accounts::{
-    Account, AccountId, Attributes, Device, DisplayName, EmailAddress, LoginName, PasswordHash,
-    Revocation, Role, SessionId, Status, Username,
+    Account, AccountId, Attributes, Device, DisplayName, EmailAddress, Factors, LoginName,
+    PasswordHash, Revocation, Role, SessionId, Status, Username,
 };
 use crate::clock::Timestamp;
 use crate::inbound::ClientIp;
@@ -64,6 +65,16 @@ pub async fn run<F: Future<Output = (Store, G)>, G>(fresh: impl Fn() -> F) {
     signing_keys::of_keys_of_one_number_the_first_stays(&fresh().await.0).await;
     signing_keys::a_wish_for_a_new_key_is_for_a_successor_of_the_newest(&fresh().await.0).await;
     signing_keys::a_key_is_retired_once_a_later_one_signs(&fresh().await.0).await;
+    second_factors::a_factor_counts_once_its_owner_has_shown_a_code(&fresh().await.0).await;
+    second_factors::only_an_active_account_is_offered_a_factor(&fresh().await.0).await;
+    second_factors::a_step_is_taken_once_and_no_earlier_one_after_it(&fresh().await.0).await;
+    second_factors::of_many_that_show_a_code_at_one_time_one_is_let_in(&fresh().await.0).await;
+    second_factors::a_recovery_code_is_good_once_and_until_it_is_replaced(&fresh().await.0).await;
+    second_factors::a_removed_factor_takes_its_codes_and_the_sessions_along(&fresh().await.0).await;
+    second_factors::a_factor_is_sealed_anew_once(&fresh().await.0).await;
+    second_factors::no_session_is_opened_without_a_factor_that_is_confirmed(&fresh().await.0).await;
+    second_factors::no_session_slips_in_while_a_factor_is_confirmed(&fresh().await.0).await;
+    second_factors::factors_go_with_their_account_and_offers_after_a_while(&fresh().await.0).await;
 }
 
 pub(super) fn account(email: &str) -> Account {
@@ -153,6 +164,7 @@ fn opening(account: &Account) -> OpenSession {
             at: T0,
             expires_at: T0 + IDLE,
             ends_at: T0 + 3 * IDLE,
+            factors: Factors::One,
         },
         unless_changed_from: T0,
         entry: entry(Event::LoggedIn, account.id),

@@ -207,6 +207,11 @@ impl Change for Sweep {
             .bind(self.now.millis())
             .execute(&mut *connection)
             .await?;
-        Ok(sessions + keys + revocations + invitations + codes)
+        let offers =
+            query("DELETE FROM second_factors WHERE confirmed_at IS NULL AND offered_at < $1")
+                .bind(self.offers_before.millis())
+                .execute(&mut *connection)
+                .await?;
+        Ok(sessions + keys + revocations + invitations + codes + offers)
     }
 }

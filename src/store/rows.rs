@@ -3,8 +3,8 @@
 use std::net::IpAddr;
 
 use crate::accounts::{
-    Account, AccountId, Attributes, Device, DisplayName, EmailAddress, PasswordHash, Role, Session,
-    SessionId, Status, Username,
+    Account, AccountId, Attributes, Device, DisplayName, EmailAddress, Factors, PasswordHash, Role,
+    Session, SessionId, Status, Username,
 };
 use crate::clock::Timestamp;
 use crate::inbound::ClientIp;
@@ -56,6 +56,14 @@ pub(super) fn account_id(row: &Row, column: &'static str) -> Result<AccountId, S
 pub(super) fn session_id(row: &Row, column: &'static str) -> Result<SessionId, StoreError> {
     let text: &str = row.try_get(column)?;
     SessionId::parse(text).map_err(|_| StoreError::Unreadable("the id of a session"))
+}
+
+/// Reads `second_factor` of a session: by how many it was opened.
+pub(super) fn factors(row: &Row) -> Result<Factors, StoreError> {
+    Ok(match row.try_get::<i64>("second_factor")? {
+        0 => Factors::One,
+        _other => Factors::Two,
+    })
 }
 
 fn client(row: &Row) -> Result<Option<ClientIp>, StoreError> {

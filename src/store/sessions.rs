@@ -1,10 +1,10 @@
 //! Sessions in the database.
 
 use super::revocations::Whose;
-use super::sql::{Connection, query};
+use super::sql::{Connection, Row, query};
 use super::{Change, Store, accounts, audit, revocations, rows};
 use crate::accounts::audit::{Entry, Event};
-use crate::accounts::{AccountId, Revocation, Session, SessionId, SessionLife};
+use crate::accounts::{AccountId, Factors, Revocation, Session, SessionId, SessionLife};
 use crate::clock::Timestamp;
 use crate::store::StoreError;
 use crate::store::change::{
@@ -89,10 +89,12 @@ impl Change for OpenSession {
         if account.updated_at != self.unless_changed_from {
             return Ok(None);
         }
-        query(
+        let opened = query(
             "INSERT INTO sessions (id, account_id, counter, changed_at, created_at, last_used_at, \
-             expires_at, ends_at, device, client) \
-             VALUES ($1, $2, 0, $3, $3, $3, $4, $5, $6, $7)",
+             expires_at, ends_at, device, client, second_factor) \
+             SELECT $1, $2, 0, $3, $3, $3, $4, $5, $6, $7, $8 \
+             WHERE $8 = 1 OR NOT EXISTS (SELECT 1 FROM second_factors \
+             WHERE account_id = $2 AND confirmed_at IS NOT NULL)",
         )
         .bind(session.id.to_string())
         .bind(session.account.to_string())
@@ -101,8 +103,15 @@ impl Change for OpenSession {
         .bind(session.ends_at.millis())
         .bind(&session.device.name)
         .bind(rows::client_text(session.device.client))
+        .bind(match session.factors {
+            Factors::One => 0_i64,
+            Factors::Two => 1,
+        })
         .execute(&mut *connection)
         .await?;
+        if opened == 0 {
+            return Ok(None);
+        }
         accounts::logged_in(connection, session.account, session.at).await?;
         audit::write(connection, &self.entry, session.at).await?;
         let (entries, revoked) = self.displace(connection).await?;
@@ -162,7 +171,7 @@ impl Change for Rotate {
              expires_at = CASE WHEN ends_at < $4 THEN ends_at ELSE $4 END, \
              device = $5, client = $6 \
              WHERE id = $1 AND counter = $2 AND ended_at IS NULL AND expires_at > $3 \
-             RETURNING account_id, expires_at",
+             RETURNING account_id, expires_at, second_factor",
         )
         .bind(self.session.to_string())
         .bind(counter)
@@ -173,13 +182,11 @@ impl Change for Rotate {
         .fetch_optional(&mut *connection)
         .await?;
         if let Some(row) = rotated {
-            let expires_at = Timestamp::from_millis(row.try_get("expires_at")?);
-            let account = rows::account_id(&row, "account_id")?;
-            return successor(connection, account, expires_at).await;
+            return successor(connection, &row).await;
         }
 
         let Some(row) = query(
-            "SELECT account_id, counter, changed_at, expires_at FROM sessions \
+            "SELECT account_id, counter, changed_at, expires_at, second_factor FROM sessions \
              WHERE id = $1 AND ended_at IS NULL",
         )
         .bind(self.session.to_string())
@@ -201,7 +208,7 @@ impl Change for Rotate {
         let changed_at = Timestamp::from_millis(row.try_get("changed_at")?);
         // Only the parent of the token that is good now: a grandparent has been used up for good.
         if counter.checked_add(1) == Some(current) && now.since(changed_at) <= self.grace {
-            return successor(connection, account, expires_at).await;
+            return successor(connection, &row).await;
         }
         let entry = Entry {
             event: Event::RefreshReused,
@@ -219,18 +226,17 @@ impl Change for Rotate {
     }
 }
 
-async fn successor(
-    connection: &mut Connection<'_>,
-    account: AccountId,
-    expires_at: Timestamp,
-) -> Result<Rotation, StoreError> {
-    let account = accounts::active(connection, account).await?;
-    Ok(
-        account.map_or(Rotation::Unknown, |account| Rotation::Successor {
-            account: Box::new(account),
-            expires_at,
-        }),
-    )
+/// Reads `account_id, expires_at, second_factor` of the session.
+async fn successor(connection: &mut Connection<'_>, row: &Row) -> Result<Rotation, StoreError> {
+    let account = rows::account_id(row, "account_id")?;
+    let Some(account) = accounts::active(connection, account).await? else {
+        return Ok(Rotation::Unknown);
+    };
+    Ok(Rotation::Successor {
+        account: Box::new(account),
+        expires_at: Timestamp::from_millis(row.try_get("expires_at")?),
+        factors: rows::factors(row)?,
+    })
 }
 
 impl Change for EndSessions {

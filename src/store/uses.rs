@@ -2,7 +2,7 @@
 
 use super::sql::{Connection, query};
 use super::{Change, Store, StoreError, UseSessions, rows};
-use crate::accounts::{Account, SessionId};
+use crate::accounts::{Account, Factors, SessionId};
 use crate::clock::Timestamp;
 
 /// A session that is live, as it stands in the database, and whose it is.
@@ -14,6 +14,8 @@ pub struct LiveSession {
     pub expires_at: Timestamp,
     /// It is never extended beyond.
     pub ends_at: Timestamp,
+    /// By which it was opened.
+    pub factors: Factors,
 }
 
 impl Store {
@@ -26,7 +28,7 @@ impl Store {
         let row = query(
             "SELECT a.id, a.status, a.email, a.username, a.name, a.password, a.roles, \
              a.email_verified_at, a.created_at, a.updated_at, a.attributes, \
-             s.last_used_at, s.expires_at, s.ends_at \
+             s.last_used_at, s.expires_at, s.ends_at, s.second_factor \
              FROM sessions s JOIN accounts a ON a.id = s.account_id \
              WHERE s.id = $1 AND s.ended_at IS NULL AND s.expires_at > $2 \
              AND a.status = 'active'",
@@ -43,6 +45,7 @@ impl Store {
             last_used_at: Timestamp::from_millis(row.try_get("last_used_at")?),
             expires_at: Timestamp::from_millis(row.try_get("expires_at")?),
             ends_at: Timestamp::from_millis(row.try_get("ends_at")?),
+            factors: rows::factors(&row)?,
         }))
     }
 }

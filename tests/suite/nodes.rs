@@ -21,8 +21,8 @@ use super::websockets::ask;
 const BOUND: Duration = Duration::from_secs(2);
 
 /// Three nodes, over one PostgreSQL unless a test runs them on it already.
-struct Nodes {
-    nodes: [Gateway; 3],
+pub struct Nodes {
+    pub nodes: [Gateway; 3],
     redis: Redis,
     _upstream: Upstream,
 }
@@ -34,7 +34,7 @@ async fn nodes() -> Nodes {
 }
 
 /// The same, which reach their Redis under this address.
-async fn nodes_by(redis: Redis, url: &str, more: &str) -> Nodes {
+pub async fn nodes_by(redis: Redis, url: &str, more: &str) -> Nodes {
     let upstream = Upstream::websocket_echo().await;
     let config = || {
         let redis = format!("[redis]\nurl = {url:?}\nnodes = 3");

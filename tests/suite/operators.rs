@@ -29,7 +29,7 @@ pub fn user(gateway: &Gateway, words: &[&str]) -> String {
 }
 
 /// Waits until the gateway has noticed: its answer to this token becomes `status`.
-async fn becomes(gateway: &Gateway, token: &str, status: u16) {
+pub async fn becomes(gateway: &Gateway, token: &str, status: u16) {
     within("the gateway notices", async {
         while gateway
             .https()

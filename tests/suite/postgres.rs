@@ -11,7 +11,7 @@ use super::harness::certs::{Authority, authority};
 use super::harness::config::on_postgres;
 use super::harness::postgres::{PASSWORD as DATABASE_PASSWORD, Stop, TestServer};
 use super::harness::{Config, Gateway, Upstream, within};
-use super::{accounts, operation, operators, refreshing, sign_on, storage};
+use super::{accounts, codes, operation, operators, refreshing, second_factor, sign_on, storage};
 
 /// Tests by name.
 macro_rules! tests {
@@ -47,6 +47,26 @@ fn refresh_tokens_are_the_same_on_postgres() {
         a_refresh_token_that_was_made_up_is_refused,
         many_tabs_at_once_get_one_successor,
         one_name_is_registered_once_however_many_try,
+    ));
+}
+
+#[test]
+fn second_factors_are_the_same_on_postgres() {
+    on_postgres(tests!(
+        second_factor:
+        a_second_factor_is_asked_for_from_when_it_was_confirmed,
+        whoever_shows_it_removes_it_and_other_sessions_end,
+        an_operator_removes_what_was_lost,
+    ));
+}
+
+#[test]
+fn codes_of_second_factors_are_the_same_on_postgres() {
+    on_postgres(tests!(
+        codes:
+        a_code_is_good_once_also_the_one_that_set_it_up,
+        of_one_code_shown_many_times_at_once_one_is_taken,
+        a_recovery_code_lets_in_once_and_new_ones_replace_the_old,
     ));
 }
 

@@ -109,6 +109,21 @@ fn refused(answer: Answer) {
 }
 
 #[tokio::test]
+async fn a_further_host_takes_no_password_for_a_second_factor_either() {
+    let (_upstream, gateway) = hosts().await;
+    let mut ann = ann(&gateway).await;
+    let page = ann.url(APP, "/page");
+    ann.follow(&page).await.1.expect(200);
+    let [here, there] = [APP, LOGIN].map(|host| ann.url(host, "/auth/second-factor"));
+    let (way, shown) = ann.follow(&here).await;
+    assert_eq!(way, [&*here, &*there]);
+    shown.expect(200);
+    let fields = format!("password={}", PASSWORD.replace(' ', "+"));
+    let (way, _) = ann.submit(&here, &fields).await;
+    assert_eq!(way, [&*here, &*there]);
+}
+
+#[tokio::test]
 pub async fn who_logged_in_once_is_let_in_on_every_host_that_routes_name() {
     let (upstream, gateway) = hosts().await;
     let mut ann = Visitor::new(&gateway.https());

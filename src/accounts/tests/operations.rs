@@ -18,7 +18,13 @@ async fn what_operators_do_is_done_at_once() {
             world.refresh(&session.refresh).await,
             Err(RefreshError::Invalid)
         ));
-        assert!(world.accounts.open_session(&ann, device()).await.is_err());
+        assert!(
+            world
+                .accounts
+                .open_session(&Proof::by_password(ann.clone()), device())
+                .await
+                .is_err()
+        );
         world
             .accounts
             .set_status(ann.id, Status::Active, &origin())
@@ -146,7 +152,10 @@ async fn a_database_that_takes_no_changes_is_noticed_although_it_is_read() {
         ("ALTER TABLE hidden RENAME TO sessions", false),
     ] {
         sqlx::query(sql).execute(&mut beside).await.unwrap();
-        let opened = world.accounts.open_session(&ann, device()).await;
+        let opened = world
+            .accounts
+            .open_session(&Proof::by_password(ann.clone()), device())
+            .await;
         assert_eq!(opened.is_err(), fails);
         let why = world.accounts.writes_fail();
         assert_eq!(why.is_some_and(|why| why.contains("sessions")), fails);

@@ -5,7 +5,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::accounts::samples;
 use crate::accounts::{
-    Binding, DisplayName, IssuedKey, KeyOwner, NewApiKey, Origin, Role, ServiceAccount,
+    Binding, DisplayName, Factors, IssuedKey, KeyOwner, NewApiKey, Origin, Role, ServiceAccount,
     ServiceName, SessionId, Status, WrittenBinding,
 };
 use crate::authn::AccessTokenClaims;
@@ -234,11 +234,13 @@ async fn a_users_key_says_of_its_owner_what_a_token_would() {
     let shown = bench.show(issued.text.expose()).await.unwrap();
     let session = SessionId::random();
     let ann = accounts.find(ann.id).await.unwrap().unwrap();
-    let token = serde_json::to_value(AccessTokenClaims::of(&ann, session, &[]).written(
-        (bench.clock.now(), AGAIN),
-        None,
-        &[],
-    ));
+    let token = serde_json::to_value(
+        AccessTokenClaims::of(&ann, (session, Factors::One), &[]).written(
+            (bench.clock.now(), AGAIN),
+            None,
+            &[],
+        ),
+    );
     let of_a_token = ["exp", "iat", "jti", "sid"];
     for (name, value) in token.unwrap().as_object().unwrap() {
         if !of_a_token.contains(&name.as_str()) {

@@ -6,7 +6,7 @@ use super::super::algorithm::Algorithm;
 use super::super::keys::tests::{key, material};
 use super::super::keys::{KeyUse, Material};
 use super::*;
-use crate::accounts::SessionId;
+use crate::accounts::{Factors, SessionId};
 use crate::secret::Secret;
 
 const NOW: Timestamp = Timestamp::from_seconds(1_800_000_000);
@@ -26,6 +26,7 @@ fn forged(header: &str, payload: &str) -> String {
 
 fn alice() -> AccessTokenClaims {
     AccessTokenClaims {
+        factors: Factors::One,
         subject: String::from("0b9f5c1e-8f0f-4f57-9a51-3c2f3f0f8a11"),
         session: SessionId::random(),
         email: Some(String::from("alice@example.com")),

@@ -6,7 +6,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::accounts::samples;
-use crate::accounts::{Account, Device, Origin};
+use crate::accounts::{Account, Device, Origin, Proof};
 use crate::authn::algorithm::Algorithm;
 use crate::authn::keys::tests::{key, material};
 use crate::authn::keys::{KeyRing, KeyUse};
@@ -43,7 +43,8 @@ impl World {
 
     async fn log_in(&self, keep: Keep) -> String {
         let device = Device::new(Some("test/1"), Some(client()));
-        let opened = self.accounts.open_in_browser(&self.ann, device, keep);
+        let proof = Proof::by_password(self.ann.clone());
+        let opened = self.accounts.open_in_browser(&proof, device, keep);
         opened.await.unwrap().cookie
     }
 

@@ -5,7 +5,8 @@ use std::time::Duration;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::accounts::{Account, Role, SessionId};
+use super::BY_TWO_FACTORS;
+use crate::accounts::{Account, Factors, Role, SessionId};
 use crate::clock::Timestamp;
 use crate::secret;
 
@@ -44,6 +45,8 @@ pub struct AccessTokenClaims {
     pub username: Option<String>,
     /// `roles`; the first is `role` too.
     pub roles: Vec<String>,
+    /// `amr` (RFC 8176), said when there were two.
+    pub factors: Factors,
     /// `attributes`: those of the account that tokens carry; absent when there are none.
     pub attributes: Map<String, Value>,
 }
@@ -65,6 +68,8 @@ pub(in crate::authn) struct Written<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     role: Option<&'a str>,
     roles: &'a [String],
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    amr: &'static [&'static str],
     #[serde(skip_serializing_if = "Map::is_empty")]
     attributes: &'a Map<String, Value>,
     iat: i64,
@@ -78,10 +83,15 @@ pub(in crate::authn) struct Written<'a> {
 }
 
 impl AccessTokenClaims {
-    /// What tokens of this session say of its account, as the account is now, with the attributes
-    /// of these names.
-    pub fn of(account: &Account, session: SessionId, attributes: &[Box<str>]) -> Self {
+    /// What tokens of this session, which was opened by so many factors, say of its account, as the
+    /// account is now, with the attributes of these names.
+    pub fn of(
+        account: &Account,
+        (session, factors): (SessionId, Factors),
+        attributes: &[Box<str>],
+    ) -> Self {
         Self {
+            factors,
             subject: account.id.to_string(),
             session,
             email: Some(account.email.to_string()),
@@ -110,6 +120,10 @@ impl AccessTokenClaims {
             username: self.username.as_deref(),
             role: self.roles.first().map(String::as_str),
             roles: &self.roles,
+            amr: match self.factors {
+                Factors::One => &[],
+                Factors::Two => BY_TWO_FACTORS,
+            },
             attributes: &self.attributes,
             iat: now.seconds(),
             exp: (now + lifetime).seconds(),

@@ -185,7 +185,7 @@ fn shown_ticket(request: &EndpointRequest) -> Option<Ticket> {
 }
 
 /// Hosts, tokens of base64url and clean paths: always a header's value.
-fn location(url: &str) -> HeaderValue {
+pub(super) fn location(url: &str) -> HeaderValue {
     HeaderValue::try_from(url).unwrap_or(HeaderValue::from_static("/"))
 }
 

@@ -197,6 +197,7 @@ fn lockout() -> LockoutSettings {
             burst: NonZeroU32::new(100).unwrap(),
             ..five
         },
+        code: five,
         remember_network: Duration::from_secs(3600),
         keys: 1000,
     }

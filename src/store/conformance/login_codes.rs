@@ -79,6 +79,7 @@ pub(super) async fn a_code_is_good_once_where_it_is_meant_for(store: &Store) {
     let sweep = |now| Sweep {
         now,
         sessions_before: T0,
+        offers_before: T0,
     };
     assert_eq!(store.commit(sweep(T0 + MINUTE)).await.unwrap(), 0);
     assert_eq!(store.commit(sweep(T0 + 2 * MINUTE)).await.unwrap(), 1);

@@ -287,6 +287,7 @@ pub(super) async fn keys_go_with_their_user_and_when_they_are_long_dead(store: &
     let sweep = Sweep {
         now: T0 + 30 * HOUR,
         sessions_before: T0 + 25 * HOUR,
+        offers_before: T0,
     };
     store.commit(sweep).await.unwrap();
     assert!(found(store, &his).await.is_none());

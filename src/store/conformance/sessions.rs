@@ -175,6 +175,7 @@ pub(super) async fn sessions_expire_and_slide_up_to_their_end(store: &Store) {
     let Rotation::Successor {
         expires_at,
         account,
+        factors: Factors::One,
     } = rotation
     else {
         panic!("{rotation:?}");
@@ -341,6 +342,7 @@ pub(super) async fn what_has_expired_is_swept_away(store: &Store) {
     let sweep = |now| Sweep {
         now,
         sessions_before: now,
+        offers_before: now,
     };
     assert_eq!(store.commit(sweep(T0 + IDLE)).await.unwrap(), 0);
     let place = store.revocations(&Place::default()).await.unwrap().place;

@@ -47,6 +47,11 @@ fn migrator() -> Migrator {
             include_str!("0009_codes_of_a_session.sql"),
         ),
         migration(10, "approvals", include_str!("0010_approvals.sql")),
+        migration(
+            11,
+            "second factors",
+            include_str!("0011_second_factors.sql"),
+        ),
     ]);
     migrator.set_ignore_missing(true);
     migrator

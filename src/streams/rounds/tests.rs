@@ -11,7 +11,7 @@ use tokio::runtime::Handle;
 use super::*;
 use crate::accounts::audit::Origin;
 use crate::accounts::samples;
-use crate::accounts::{Account, Binding, Device, DisplayName, KeyOwner, NewApiKey, Opened};
+use crate::accounts::{Account, Binding, Device, DisplayName, KeyOwner, NewApiKey, Opened, Proof};
 use crate::authn::Identity;
 use crate::clock::Clock;
 use crate::inbound::{CleanPath, ClientIp, Host};
@@ -67,7 +67,8 @@ impl World {
 
     async fn session(&self) -> Opened {
         let device = Device::new(Some("test/1"), None);
-        self.accounts.open_session(&self.ann, device).await.unwrap()
+        let proof = Proof::by_password(self.ann.clone());
+        self.accounts.open_session(&proof, device).await.unwrap()
     }
 
     /// Something of a caller with a token for a minute, which a refresh gives another minute.
