@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::accounts::{PASSWORD, login, register, text};
 use super::harness::websocket::CLOSE;
 use super::harness::{Client, Config, Upstream, tokens};
+use super::second_factor::{challenge, codes, enrol, post, second};
 use super::websockets::{ask, ask_h2};
 
 /// The lines of the log that are access entries.
@@ -202,4 +203,44 @@ async fn events_of_accounts_are_audited() {
         .expect(401);
     let log = gateway.stop().await.log;
     assert!(log.to_lowercase().contains("audit"), "{log}");
+}
+
+#[tokio::test]
+async fn no_part_of_a_second_factor_stands_in_any_log_even_at_trace() {
+    let config = Config::new()
+        .toml("[second_factor]\nmaster = [{ file = \"jwt.secret\" }]")
+        .toml("[log]\nlevel = \"trace\"");
+    let gateway = config.start().await;
+    let client = gateway.https();
+    let ann = register(&client, "ann@example.com").await;
+    let token = text(&ann, "access_token");
+    let body = json!({ "password": PASSWORD });
+    let offered = post(&client, "/auth/v1/second-factor", token, body).await;
+    let replaced = text(&offered.expect(200).json(), "secret").to_owned();
+    let (confirmed, mut phone) = enrol(&client, token).await;
+    let codes = codes(&confirmed);
+    let challenge = challenge(&client).await;
+    let code = phone.code();
+    for (challenge, code) in [
+        (&challenge[1..], &*code),
+        (&challenge, "000000"),
+        (&challenge, &codes[0][1..]),
+        (&challenge, &code),
+        (&challenge, &codes[0]),
+        (&challenge, &codes[0]),
+    ] {
+        second(&client, challenge, code).await;
+    }
+    let log = gateway.stop().await.log;
+    assert!(log.contains("second_factor_added") && log.contains("recovery_code_used"));
+    let grouped = codes.iter().map(String::as_str);
+    let plain: Vec<_> = codes.iter().map(|code| code.replace('-', "")).collect();
+    let plain = plain.iter().map(String::as_str);
+    for secret in grouped
+        .chain(plain)
+        .chain([&*replaced, &challenge, &challenge[1..]])
+    {
+        let line = log.lines().find(|line| line.contains(secret));
+        assert_eq!(line, None, "`{secret}` stands in the log");
+    }
 }
