@@ -35,11 +35,11 @@ use writing::Writing;
 pub use change::{
     Change, ConfirmSecondFactor, CreateAccount, CreateApiKey, CreateInvitation, CreateService,
     Created, Delete, DeleteService, EndSessions, Ending, IssueLoginCode, KeepRingKey, KeyCreated,
-    NewSession, NoteKeyUses, OfferSecondFactor, OpenSession, RecoveryUsed, RedeemLoginCode,
-    Redeemed, Register, Rehash, RemoveSecondFactor, ReplaceRecoveryCodes, ResealSecondFactor,
-    RevokeApiKey, RevokeInvitation, Revoked, Rotate, RotateApiKey, Rotation, SessionOpened,
-    SessionUse, SetAttributes, SetPassword, SetRoles, SetServiceRoles, SetServiceStatus, SetStatus,
-    Sweep, Unlock, UseRecoveryCode, UseSecondFactor, UseSessions, VerifyEmail, Which,
+    NewSession, NoteKeyUses, OfferSecondFactor, OpenSession, RedeemLoginCode, Redeemed, Register,
+    Rehash, RemoveSecondFactor, ReplaceRecoveryCodes, ResealSecondFactor, RevokeApiKey,
+    RevokeInvitation, Revoked, Rotate, RotateApiKey, Rotation, SessionOpened, SessionUse,
+    SetAttributes, SetPassword, SetRoles, SetServiceRoles, SetServiceStatus, SetStatus, Sweep,
+    Unlock, UseRecoveryCode, UseSecondFactor, UseSessions, VerifyEmail, Which,
 };
 pub use copy::{Copied, CopyError, Copying, copy};
 pub use postgres::{Authorities, Encryption, NotAnAddress, PostgresAddress, PostgresSettings};

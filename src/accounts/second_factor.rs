@@ -200,9 +200,8 @@ impl Accounts {
                     at: self.now(),
                     origin: origin.clone(),
                 };
-                let used = self.store().commit(used).await?;
-                let used = used.ok_or(SecondFactorError::Wrong)?;
-                self.audit().stored(&used.entry);
+                let entry = self.store().commit(used).await?;
+                self.audit().stored(&entry.ok_or(SecondFactorError::Wrong)?);
                 Ok(())
             }
         }

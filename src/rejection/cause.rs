@@ -261,8 +261,9 @@ fn second_factor(error: &SecondFactorError) -> Refusal {
         ..Refusal::of(reason)
     };
     match error {
-        SecondFactorError::Off => said(Reason::NotFound),
-        SecondFactorError::Absent | SecondFactorError::NotOffered => said(Reason::NotFound),
+        SecondFactorError::Off | SecondFactorError::Absent | SecondFactorError::NotOffered => {
+            said(Reason::NotFound)
+        }
         SecondFactorError::Exists => Refusal::of(Reason::SecondFactorExists),
         SecondFactorError::Wrong => Refusal::of(Reason::CodeWrong),
         SecondFactorError::Sealed => Refusal::of(Reason::Internal),

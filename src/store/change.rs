@@ -35,7 +35,7 @@ pub use machine::{
     RotateApiKey, SetServiceRoles, SetServiceStatus,
 };
 pub use second_factor::{
-    ConfirmSecondFactor, OfferSecondFactor, RecoveryUsed, RemoveSecondFactor, ReplaceRecoveryCodes,
+    ConfirmSecondFactor, OfferSecondFactor, RemoveSecondFactor, ReplaceRecoveryCodes,
     ResealSecondFactor, UseRecoveryCode, UseSecondFactor,
 };
 

@@ -1,15 +1,15 @@
 //! Second factors and recovery codes in the database, which alone decides whether a code is good
 //! once more.
 
-use super::sql::{Connection, Row, query};
+use super::sql::{Connection, query};
 use super::{Change, Store, accounts, audit, sessions};
 use crate::accounts::audit::{Entry, Event};
 use crate::accounts::{AccountId, RecoveryDigest};
 use crate::clock::Timestamp;
 use crate::store::StoreError;
 use crate::store::change::{
-    ConfirmSecondFactor, Ending, OfferSecondFactor, RecoveryUsed, RemoveSecondFactor,
-    ReplaceRecoveryCodes, ResealSecondFactor, Revoked, UseRecoveryCode, UseSecondFactor, Which,
+    ConfirmSecondFactor, Ending, OfferSecondFactor, RemoveSecondFactor, ReplaceRecoveryCodes,
+    ResealSecondFactor, Revoked, UseRecoveryCode, UseSecondFactor, Which,
 };
 
 /// The secret of a second factor as it is kept: opened only by a key that the database does not have.
@@ -57,7 +57,8 @@ impl Store {
             },
             confirmed_at: confirmed_at.map(Timestamp::from_millis),
             last_step: row.try_get("last_step")?,
-            recovery_codes: number(&row)?,
+            recovery_codes: u32::try_from(row.try_get::<i64>("number")?)
+                .map_err(|_| StoreError::Unreadable("a count"))?,
         }))
     }
 }
@@ -129,7 +130,7 @@ impl Change for UseSecondFactor {
 }
 
 impl Change for UseRecoveryCode {
-    type Output = Option<RecoveryUsed>;
+    type Output = Option<Entry>;
 
     /// Whoever takes the row out has used the code; nobody takes it out twice, on whichever node.
     async fn apply(&self, connection: &mut Connection<'_>) -> Result<Self::Output, StoreError> {
@@ -145,11 +146,6 @@ impl Change for UseRecoveryCode {
         if taken == 0 {
             return Ok(None);
         }
-        let left = query("SELECT count(*) AS number FROM recovery_codes WHERE account_id = $1")
-            .bind(self.account.to_string())
-            .fetch_optional(&mut *connection)
-            .await?
-            .ok_or(StoreError::Unreadable("a count"))?;
         let entry = Entry {
             event: Event::RecoveryCodeUsed,
             account: Some(self.account),
@@ -157,10 +153,7 @@ impl Change for UseRecoveryCode {
             origin: self.origin.clone(),
         };
         audit::write(connection, &entry, self.at).await?;
-        Ok(Some(RecoveryUsed {
-            left: number(&left)?,
-            entry,
-        }))
+        Ok(Some(entry))
     }
 }
 
@@ -272,9 +265,4 @@ async fn changed(
         .await?;
     accounts::note(connection, account, event, ending).await?;
     sessions::end(connection, account, Which::All, ending).await
-}
-
-fn number(row: &Row) -> Result<u32, StoreError> {
-    let number: i64 = row.try_get("number")?;
-    u32::try_from(number).map_err(|_| StoreError::Unreadable("a count"))
 }

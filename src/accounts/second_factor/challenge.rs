@@ -7,7 +7,7 @@ use crate::clock::Timestamp;
 use crate::store::StoreError;
 
 /// How long a second factor may take to be shown.
-pub(super) const LIFETIME: Duration = Duration::from_secs(5 * 60);
+const LIFETIME: Duration = Duration::from_secs(5 * 60);
 
 /// Whose password was right, as the account was then. Nothing of it is stored: it is sealed, and what
 /// must be good once is the code.

@@ -1,7 +1,7 @@
 //! Changes of second factors and recovery codes.
 
 use super::Ending;
-use crate::accounts::audit::{Entry, Origin};
+use crate::accounts::audit::Origin;
 use crate::accounts::{AccountId, RecoveryDigest};
 use crate::clock::Timestamp;
 use crate::store::SealedFactor;
@@ -45,14 +45,6 @@ pub struct UseRecoveryCode {
     pub digest: RecoveryDigest,
     pub at: Timestamp,
     pub origin: Origin,
-}
-
-/// What came of [`UseRecoveryCode`].
-#[derive(Clone, Debug)]
-pub struct RecoveryUsed {
-    /// Codes that the account still has.
-    pub left: u32,
-    pub entry: Entry,
 }
 
 /// Replaces the recovery codes. `None`: the account has no confirmed factor, and nothing was changed.
