@@ -13,7 +13,6 @@ use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpStream;
-use tokio_rustls::TlsAcceptor;
 
 use super::Serve;
 use super::deadlines::{Deadlines, Expired};
@@ -25,7 +24,7 @@ use super::listener::{Plan, Speaks, listed};
 use super::proxy::{self, Source};
 use super::settings::Bounds;
 use super::slots::Slot;
-use super::tls::{self, Tls};
+use super::tls::{Accepted, Tls};
 use super::worker::{Arrival, Worker};
 use crate::body::Body;
 use crate::inbound::{ClientIp, Peer};
@@ -154,17 +153,14 @@ async fn handshake<S>(
     let ip = peer.address.ip();
     let stands_for_one = !listed(&worker.shared.proxies, ip);
     let network = stands_for_one.then(|| ClientIp::new(ip).network());
-    let acceptor = TlsAcceptor::from(Arc::clone(&tls.config));
     // While it waits for its turn, the handshake's time runs.
-    let accepted = worker.handshakes.in_turn(network, acceptor.accept(socket));
-    let stream = accepted.await?;
-    let (_, session) = stream.get_ref();
-    let name = session.server_name().map(str::to_ascii_lowercase);
-    peer.server_name = name.map(Arc::from);
-    let protocol = match session.alpn_protocol() {
-        Some(tls::H2) => Protocol::Http2,
-        Some(_) | None => Protocol::Http1,
-    };
+    let accepted = worker.handshakes.in_turn(network, tls.accept(socket));
+    let Accepted {
+        stream,
+        server_name,
+    } = accepted.await?;
+    peer.server_name = server_name;
+    let protocol = stream.protocol();
     Ok((Stream::Tls(Box::new(stream)), peer, protocol))
 }
 
@@ -343,7 +339,7 @@ mod tests {
     fn an_open_connection_has_its_state_once() {
         let http1 = size(Client::<Nothing>::speak_http1);
         let http2 = size(Client::<Nothing>::speak_http2);
-        assert!(http1 < 1280, "{http1}");
-        assert!(http2 < 2304, "{http2}");
+        assert!(http1 < 1216, "{http1}");
+        assert!(http2 < 2240, "{http2}");
     }
 }

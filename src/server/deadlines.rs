@@ -5,9 +5,7 @@
 //! answer that the client does not take, brings it forward.
 
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use tokio::time::{Instant, Sleep};
 
@@ -30,24 +28,20 @@ pub(super) enum Expired {
     Farewell,
 }
 
-pub(super) struct Deadlines {
-    wire: Arc<Wire>,
+pub(super) struct Deadlines<'a> {
+    wire: &'a Wire,
+    bounds: &'a Bounds,
     protocol: Protocol,
-    header: Duration,
-    idle: Duration,
-    write: Duration,
     farewell: Option<Instant>,
     timer: Pin<Box<Sleep>>,
 }
 
-impl Deadlines {
-    pub(super) fn new(wire: &Arc<Wire>, bounds: &Bounds, protocol: Protocol) -> Self {
+impl<'a> Deadlines<'a> {
+    pub(super) fn new(wire: &'a Wire, bounds: &'a Bounds, protocol: Protocol) -> Self {
         Self {
-            wire: Arc::clone(wire),
+            wire,
+            bounds,
             protocol,
-            header: bounds.header_time,
-            idle: bounds.idle_time,
-            write: bounds.write_time,
             farewell: None,
             timer: Box::pin(tokio::time::sleep(bounds.idle_time)),
         }
@@ -56,7 +50,7 @@ impl Deadlines {
     /// From now on the connection has as long to end as it has to take what we send: the last of an
     /// answer may still be on its way.
     pub(super) fn begin_farewell(&mut self) {
-        self.farewell = Some(timer_now() + self.write);
+        self.farewell = Some(timer_now() + self.bounds.write_time);
     }
 
     /// Ready with the deadline that was missed.
@@ -77,18 +71,18 @@ impl Deadlines {
                 Some((due, expired)) if due <= now => return Poll::Ready(expired),
                 Some((due, _)) => self.timer.as_mut().reset(due),
                 // Busy: a deadline that begins from now on cannot end earlier than this.
-                None => self.timer.as_mut().reset(now + self.idle),
+                None => self.timer.as_mut().reset(now + self.bounds.idle_time),
             }
         }
     }
 
     /// The deadline that ends first, if any is running.
     fn next(&self) -> Option<(Instant, Expired)> {
-        let wire = &self.wire;
+        let wire = self.wire;
         let blocked = wire.blocked_since();
         let running = [
             self.farewell.map(|at| (at, Expired::Farewell)),
-            blocked.map(|since| (since + self.write, Expired::Write)),
+            blocked.map(|since| (since + self.bounds.write_time, Expired::Write)),
             self.quiet(),
         ];
         running.into_iter().flatten().min_by_key(|(due, _)| *due)
@@ -96,18 +90,19 @@ impl Deadlines {
 
     /// The deadline of a connection on which no request is under way.
     fn quiet(&self) -> Option<(Instant, Expired)> {
-        let wire = &self.wire;
+        let wire = self.wire;
         if wire.flight.is_busy() || wire.is_tunnelled() || self.farewell.is_some() {
             return None;
         }
         // In HTTP/2 bytes may be frames of any kind, so that only requests count as activity.
         match (wire.head_since(), self.protocol) {
             (Some(since), Protocol::Http1 | Protocol::Redirect) => {
-                Some((since + self.header, Expired::Head))
+                Some((since + self.bounds.header_time, Expired::Head))
             }
-            (Some(_), Protocol::Http2) | (None, _) => {
-                Some((wire.flight.quiet_since() + self.idle, Expired::Idle))
-            }
+            (Some(_), Protocol::Http2) | (None, _) => Some((
+                wire.flight.quiet_since() + self.bounds.idle_time,
+                Expired::Idle,
+            )),
         }
     }
 }

@@ -9,11 +9,11 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Duration, Instant};
-use tokio_rustls::server::TlsStream;
 
 use super::connection::Protocol;
 use super::linger::Linger;
 use super::slots::Slot;
+use super::tls::stream::TlsStream;
 use crate::clock::timer_now;
 use crate::inbound::Flight;
 use crate::tcp::Tcp;
@@ -271,7 +271,7 @@ impl AsyncWrite for Io {
         // Below TLS: there is nothing in it that has to be read.
         let socket = match &mut io.stream {
             Stream::Plain(stream) => stream,
-            Stream::Tls(stream) => stream.get_mut().0,
+            Stream::Tls(stream) => stream.below(),
         };
         let linger = io.linger.get_or_insert_with(Linger::begin);
         linger.poll(Pin::new(socket), cx).map(Ok)

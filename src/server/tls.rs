@@ -1,6 +1,14 @@
 //! TLS as the listeners speak it: versions, protocols, resumption, and certificates that can be swapped.
 
-use std::sync::Arc;
+mod backlog;
+mod scratch;
+mod session;
+pub(super) mod stream;
+#[cfg(test)]
+mod tests;
+
+use std::io;
+use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
 use rustls::ServerConfig;
@@ -10,20 +18,29 @@ use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls::time_provider::TimeProvider;
 use rustls_pki_types::UnixTime;
+use tokio::io::{AsyncRead, AsyncWrite};
 
+use self::stream::TlsStream;
 use super::Certificates;
 use crate::clock::Clock;
 
 /// HTTP/2 by its ALPN name (RFC 9113 §3.1).
-pub(super) const H2: &[u8] = b"h2";
+const H2: &[u8] = b"h2";
 /// HTTP/1.1 by its ALPN name (RFC 7301 §6).
-pub(super) const HTTP_1_1: &[u8] = b"http/1.1";
+const HTTP_1_1: &[u8] = b"http/1.1";
 
 /// What https listeners need. Clones share certificates.
 #[derive(Clone)]
 pub struct Tls {
-    pub(super) config: Arc<ServerConfig>,
+    config: Arc<ServerConfig>,
     current: Arc<Current>,
+}
+
+/// A connection whose handshake is done.
+pub(super) struct Accepted<T> {
+    pub(super) stream: TlsStream<T>,
+    /// The name that the client asked for (SNI), in lower case.
+    pub(super) server_name: Option<Arc<str>>,
 }
 
 /// The oldest version of TLS that is still spoken.
@@ -55,7 +72,7 @@ impl Tls {
             .with_protocol_versions(versions)
             .map_err(TlsError)?
             .with_no_client_auth()
-            .with_cert_resolver(Arc::clone(&current) as Arc<dyn ResolvesServerCert>);
+            .with_cert_resolver(Arc::new(Asked::of(&current)));
         config.alpn_protocols = vec![H2.to_vec(), HTTP_1_1.to_vec()];
         // Sessions are resumed by tickets alone: nothing to hold for each client, and the keys change
         // every six hours. A ticket is bound to the name it was issued for.
@@ -64,6 +81,21 @@ impl Tls {
         Ok(Self {
             config: Arc::new(config),
             current,
+        })
+    }
+
+    /// Does the handshake with the client at the other end of `socket`.
+    pub(super) async fn accept<T>(&self, socket: T) -> io::Result<Accepted<T>>
+    where
+        T: AsyncRead + AsyncWrite + Unpin,
+    {
+        let asked = Arc::new(Asked::of(&self.current));
+        let mut config = ServerConfig::clone(&self.config);
+        config.cert_resolver = Arc::<Asked>::clone(&asked);
+        let stream = TlsStream::accept(socket, Arc::new(config)).await?;
+        Ok(Accepted {
+            stream,
+            server_name: asked.name.get().cloned(),
         })
     }
 
@@ -93,10 +125,31 @@ pub(super) fn provider() -> Arc<CryptoProvider> {
 #[derive(Debug)]
 struct Current(ArcSwap<Certificates>);
 
-impl ResolvesServerCert for Current {
+/// Chooses the certificate of one handshake, and notes the name that it is chosen by: a session without
+/// buffers does not tell it.
+#[derive(Debug)]
+struct Asked {
+    current: Arc<Current>,
+    name: OnceLock<Arc<str>>,
+}
+
+impl Asked {
+    fn of(current: &Arc<Current>) -> Self {
+        Self {
+            current: Arc::clone(current),
+            name: OnceLock::new(),
+        }
+    }
+}
+
+impl ResolvesServerCert for Asked {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        let name = hello.server_name().map(str::to_ascii_lowercase);
-        Some(Arc::clone(self.0.load().choose(name.as_deref())))
+        // A client that is asked to say hello again asks for the same name: rustls sees to it.
+        let name = hello.server_name().map(|name| {
+            let lower = || Arc::from(name.to_ascii_lowercase());
+            &**self.name.get_or_init(lower)
+        });
+        Some(Arc::clone(self.current.0.load().choose(name)))
     }
 }
 
