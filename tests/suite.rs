@@ -49,6 +49,7 @@ mod suite {
     mod refreshing;
     mod second_factor;
     mod second_factor_pages;
+    mod selftest;
     mod sessions;
     mod shared_limits;
     mod sign_on;

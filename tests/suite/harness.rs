@@ -21,8 +21,6 @@ pub mod upstream;
 pub mod visitor;
 pub mod websocket;
 
-mod selftest;
-
 pub use client::{Answer, Client};
 pub use config::Config;
 pub use gateway::Gateway;

@@ -4,14 +4,14 @@ use std::net::SocketAddr;
 
 use serde_json::json;
 
-use super::body;
-use super::certs::authority;
-use super::chaos::{Chaos, Weather};
-use super::raw::Raw;
-use super::redis::Redis;
-use super::upstream::{Exchanges, response};
-use super::websocket::{self, WebSocket};
-use super::{Client, Config, Upstream, tokens};
+use super::harness::body;
+use super::harness::certs::authority;
+use super::harness::chaos::{Chaos, Weather};
+use super::harness::raw::Raw;
+use super::harness::redis::Redis;
+use super::harness::upstream::{Exchanges, response};
+use super::harness::websocket::{self, WebSocket};
+use super::harness::{Client, Config, Upstream, tokens};
 
 #[tokio::test]
 async fn the_echo_upstream_says_what_reached_it() {
