@@ -3,7 +3,7 @@
 PORT ?= 8443
 DATA ?= demo-data
 
-.PHONY: demo build test lint profile bench bench-path
+.PHONY: demo build test torture lint profile bench bench-path
 
 # In the profile `demo` (Cargo.toml) rather than as a release, whose fat LTO takes minutes that a
 # demo does not repay; rather than as a debug build, whose password hashes and TLS would crawl.
@@ -17,6 +17,12 @@ build:
 test:
 	scripts/test-needs
 	cargo test --locked
+
+# Three real nodes while what they stand on is killed and hung (tests/torture.rs). Another run:
+# MINUTES=60 SEED=7 make torture
+torture:
+	scripts/test-needs
+	cargo test --locked --profile demo --test torture -- --ignored --nocapture
 
 lint:
 	cargo fmt --check

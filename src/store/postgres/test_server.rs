@@ -180,13 +180,32 @@ impl TestServer {
             .take()
             .expect("a running server");
         signal(
-            &child,
+            child.id(),
             match how {
                 Stop::Fast => "INT",
                 Stop::Crash => "QUIT",
             },
         );
         child.wait().unwrap()
+    }
+
+    /// Stops it as a hung machine does, with all its processes: connections stay open and nothing
+    /// answers.
+    #[allow(dead_code)] // Only the torture needs it.
+    pub fn freeze(&self) {
+        // The first one before the others are looked for: then there are no more of them.
+        let process = self.process.lock().unwrap();
+        let first = process.as_ref().expect("a running server").id();
+        signal(first, "STOP");
+        children(first).for_each(|child| signal(child, "STOP"));
+    }
+
+    #[allow(dead_code)] // Only the torture needs it.
+    pub fn thaw(&self) {
+        let process = self.process.lock().unwrap();
+        let first = process.as_ref().expect("a running server").id();
+        children(first).for_each(|child| signal(child, "CONT"));
+        signal(first, "CONT");
     }
 
     pub fn port(&self) -> u16 {
@@ -264,15 +283,32 @@ impl TestServer {
 impl Drop for TestServer {
     fn drop(&mut self) {
         if let Some(mut child) = self.process.lock().unwrap().take() {
-            signal(&child, "QUIT");
+            signal(child.id(), "QUIT");
+            // A frozen one takes no notice before it goes on.
+            signal(child.id(), "CONT");
+            children(child.id()).for_each(|child| signal(child, "CONT"));
             let _ = child.wait();
         }
     }
 }
 
-fn signal(child: &Child, name: &str) {
-    let kill = format!("kill -{name} {}", child.id());
-    let _ = Command::new("sh").args(["-c", &kill]).status();
+fn signal(process: u32, name: &str) {
+    let kill = format!("kill -{name} {process}");
+    let mut command = Command::new("sh");
+    // Of a process that has ended meanwhile there is nothing to say.
+    command.args(["-c", &kill]).stderr(Stdio::null());
+    let _ = command.status();
+}
+
+/// The processes that this one has started and that still run.
+fn children(process: u32) -> impl Iterator<Item = u32> {
+    let list = format!("/proc/{process}/task/{process}/children");
+    let list = std::fs::read_to_string(list).unwrap_or_default();
+    let ids: Vec<_> = list
+        .split_whitespace()
+        .filter_map(|id| id.parse().ok())
+        .collect();
+    ids.into_iter()
 }
 
 fn is_root() -> bool {
