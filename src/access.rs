@@ -4,6 +4,7 @@ mod buffer;
 mod entry;
 mod json;
 mod line;
+mod pen;
 mod writer;
 
 use std::sync::Arc;

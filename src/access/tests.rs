@@ -193,6 +193,43 @@ fn a_disk_that_is_full_costs_lines_and_is_counted() {
 }
 
 #[test]
+fn a_disk_that_was_full_holds_how_many_lines_were_lost() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("access.log");
+    std::os::unix::fs::symlink("/dev/full", &path).unwrap();
+    let clock = Clock::manual(Timestamp::from_seconds(0));
+    let metrics = Metrics::new(&clock);
+    let settings = AccessSettings {
+        destination: Destination::File(path.clone()),
+        query: QueryLogging::Omit,
+    };
+    let log = AccessLog::start(settings, &clock, &metrics).unwrap();
+    let recorder = Recorder::new(&log, &metrics, &clock);
+    let bench = Bench {
+        log,
+        metrics,
+        clock,
+        recorder,
+        ..Bench::new()
+    };
+    bench.begin(Method::GET).answered(&mut answer("hello"));
+    let lost = || {
+        bench
+            .metrics
+            .counted(crate::telemetry::Event::AccessLineDropped)
+    };
+    while lost() == 0 {
+        std::thread::yield_now();
+    }
+    fs::remove_file(&path).unwrap();
+    bench.log.reopen();
+    drop(bench.log);
+    let lines = read_lines(&path);
+    assert_eq!(lines.len(), 1);
+    assert_eq!(lines[0]["dropped_lines"], 1);
+}
+
+#[test]
 fn a_reader_that_stalls_holds_no_request_and_is_told_what_it_missed() {
     use std::io::BufRead;
     use std::os::fd::AsRawFd;

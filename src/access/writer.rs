@@ -1,7 +1,7 @@
 //! The thread that carries the workers' lines to a file or to standard output.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
+use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,6 +13,7 @@ use std::time::Duration;
 use crate::access::buffer::{Appended, Buffer};
 use crate::access::json;
 use crate::access::line::QueryLogging;
+use crate::access::pen::{Pen, Unwritten};
 use crate::clock::Clock;
 use crate::telemetry::{Event, Metrics};
 
@@ -110,6 +111,8 @@ impl AccessLog {
             clock: clock.clone(),
             metrics: metrics.clone(),
             spare: Vec::new(),
+            pen: Pen::default(),
+            untold: 0,
             failing: false,
         };
         let (running, ended) = channel();
@@ -187,6 +190,9 @@ struct Writer {
     clock: Clock,
     metrics: Metrics,
     spare: Vec<u8>,
+    pen: Pen,
+    /// Lost lines that the log does not tell of yet.
+    untold: u64,
     /// The last write failed: said once, until one succeeds.
     failing: bool,
 }
@@ -197,7 +203,7 @@ impl Writer {
         loop {
             let last = self.shared.stop.load(Ordering::Acquire);
             if self.shared.reopen.swap(false, Ordering::AcqRel) {
-                self.sink.reopen();
+                self.reopen();
             }
             self.write_all();
             if last {
@@ -224,10 +230,20 @@ impl Writer {
         }
         if dropped > 0 {
             self.metrics.count_many(Event::AccessLineDropped, dropped);
-            let mut line = b"{\"time\":".to_vec();
-            json::string(&mut line, self.clock.now().rfc3339().as_bytes(), 64);
-            line.extend_from_slice(format!(",\"dropped_lines\":{dropped}}}\n").as_bytes());
-            self.write(&line);
+            self.untold += dropped;
+        }
+        if self.untold > 0 {
+            self.tell();
+        }
+    }
+
+    /// Says in the log how many lines it lacks, as soon as it can be written.
+    fn tell(&mut self) {
+        let mut line = b"{\"time\":".to_vec();
+        json::string(&mut line, self.clock.now().rfc3339().as_bytes(), 64);
+        line.extend_from_slice(format!(",\"dropped_lines\":{}}}\n", self.untold).as_bytes());
+        if self.write(&line) == 0 {
+            self.untold = 0;
         }
     }
 
@@ -236,18 +252,36 @@ impl Writer {
         if bytes.is_empty() {
             return 0;
         }
-        match self.sink.write(bytes) {
+        match self.sink.write(&mut self.pen, bytes) {
             Ok(()) => {
                 if std::mem::take(&mut self.failing) {
                     tracing::info!("the access log can be written again");
                 }
                 0
             }
-            Err(error) => {
+            Err(Unwritten { lines, error }) => {
                 if !std::mem::replace(&mut self.failing, true) {
                     tracing::error!(%error, "the access log cannot be written");
                 }
-                bytes.iter().filter(|&&byte| byte == b'\n').count() as u64
+                lines
+            }
+        }
+    }
+
+    /// Keeps the open file when the new one cannot be opened: its lines are better than none.
+    fn reopen(&mut self) {
+        let Sink::File { path, file } = &mut self.sink else {
+            return;
+        };
+        match append_to(path) {
+            Ok(opened) => {
+                *file = opened;
+                if file.metadata().is_ok_and(|new| new.len() == 0) {
+                    self.pen.begin_anew();
+                }
+            }
+            Err(error) => {
+                tracing::error!(%error, path = %path.display(), "the access log cannot be opened again");
             }
         }
     }
@@ -273,27 +307,10 @@ impl Sink {
         }
     }
 
-    /// Keeps the open file when the new one cannot be opened: its lines are better than none.
-    fn reopen(&mut self) {
-        let Sink::File { path, file } = self else {
-            return;
-        };
-        match append_to(path) {
-            Ok(opened) => *file = opened,
-            Err(error) => {
-                tracing::error!(%error, path = %path.display(), "the access log cannot be opened again");
-            }
-        }
-    }
-
-    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+    fn write(&mut self, pen: &mut Pen, bytes: &[u8]) -> Result<(), Unwritten> {
         match self {
-            Sink::Stdout(out) => {
-                let mut out = out.lock();
-                out.write_all(bytes)?;
-                out.flush()
-            }
-            Sink::File { file, .. } => file.write_all(bytes),
+            Sink::Stdout(out) => pen.write(&mut out.lock(), bytes),
+            Sink::File { file, .. } => pen.write(file, bytes),
         }
     }
 }
