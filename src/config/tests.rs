@@ -11,19 +11,52 @@ const EXAMPLE: &str = include_str!("../../config/portcullis.toml");
 const DOCUMENTATION: &str = include_str!("../../docs/configuration.md");
 const README: &str = include_str!("../../README.md");
 
-#[test]
-fn the_example_is_a_good_configuration() {
+/// Loads `example` with the files that it names.
+#[track_caller]
+fn is_good(example: &str) {
     let folder = tempfile::tempdir().unwrap();
     let made = DevCertificate::make(folder.path(), &Clock::system()).unwrap();
     std::fs::rename(&made.files.chain, folder.path().join("site.pem")).unwrap();
     std::fs::rename(&made.files.key, folder.path().join("site.key")).unwrap();
     let key = keys::generate(Algorithm::Es256).unwrap();
     std::fs::write(folder.path().join("token.key"), key.as_bytes()).unwrap();
-    let text = EXAMPLE.replace("/etc/portcullis/", &format!("{}/", folder.path().display()));
+    for secret in ["master.key", "jwt-secret", "gateway-secret"] {
+        let text = format!("{secret} of this test, long enough for its use");
+        std::fs::write(folder.path().join(secret), text).unwrap();
+    }
+    let text = example.replace("/etc/portcullis/", &format!("{}/", folder.path().display()));
     let file = folder.path().join("portcullis.toml");
     std::fs::write(&file, text).unwrap();
     let config = Config::load(&file, &Clock::system(), &[]);
     assert!(config.is_ok(), "{}", config.err().unwrap());
+}
+
+#[test]
+fn the_example_is_a_good_configuration() {
+    is_good(EXAMPLE);
+}
+
+#[test]
+fn the_example_is_good_with_the_sections_that_are_comments() {
+    let mut within = false;
+    let mut sections = 0;
+    let with_all: Vec<_> = EXAMPLE
+        .lines()
+        .map(|line| {
+            let text = line.strip_prefix("# ");
+            let begins = text.is_some_and(|text| text.starts_with('['));
+            sections += usize::from(begins);
+            within = text.is_some() && (within || begins);
+            text.filter(|_| within).unwrap_or(line)
+        })
+        .collect();
+    assert_eq!(sections, 4, "second_factor, tokens.key, redis, headers");
+    let text = with_all
+        .join("\n")
+        // Only systemd gives credentials; the day comes.
+        .replace("credential = \"", "file = \"/etc/portcullis/")
+        .replace("2027-03-31", "2999-03-31");
+    is_good(&text);
 }
 
 /// The words that the sections of the configuration ask for.
