@@ -5,11 +5,15 @@ use std::process::Command;
 use super::harness::process::Process;
 use super::harness::{Client, Config, Upstream, ports};
 
+const UNIT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/systemd/portcullis.service");
+
 #[test]
-fn the_unit_passes_systemd_analyze_without_a_word() {
-    let unit = concat!(env!("CARGO_MANIFEST_DIR"), "/systemd/portcullis.service");
+fn the_units_pass_systemd_analyze_without_a_word() {
+    let sockets = ["portcullis.socket", "portcullis-http.socket"]
+        .map(|name| format!("{}/systemd/{name}", env!("CARGO_MANIFEST_DIR")));
     let output = Command::new("systemd-analyze")
-        .args(["verify", unit])
+        .args(["verify", UNIT])
+        .args(sockets)
         .output()
         .unwrap();
     assert!(output.status.success(), "{output:?}");
@@ -23,8 +27,7 @@ fn the_unit_passes_systemd_analyze_without_a_word() {
 /// A filter of the unit takes calls away, a later one gives some back.
 #[test]
 fn the_unit_lets_threads_that_hash_give_way() {
-    let unit = concat!(env!("CARGO_MANIFEST_DIR"), "/systemd/portcullis.service");
-    let text = std::fs::read_to_string(unit).unwrap();
+    let text = std::fs::read_to_string(UNIT).unwrap();
     let filters: Vec<_> = text
         .lines()
         .filter_map(|line| line.strip_prefix("SystemCallFilter="))
