@@ -24,6 +24,32 @@ fn the_units_pass_systemd_analyze_without_a_word() {
     );
 }
 
+/// The signal cannot say that what it asked for was refused.
+#[test]
+fn a_reload_fails_with_a_configuration_that_is_wrong() {
+    let text = std::fs::read_to_string(UNIT).unwrap();
+    let reloads: Vec<_> = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("ExecReload="))
+        .collect();
+    // First the signal: a log that was rotated is opened anew whatever the configuration says.
+    let ["/bin/kill -HUP $MAINPID", checks] = reloads[..] else {
+        panic!("{reloads:?}");
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("portcullis.toml");
+    std::fs::write(&file, "[server]\nhtps = []\n").unwrap();
+    let command = checks
+        .replace("/etc/portcullis/portcullis.toml", file.to_str().unwrap())
+        .replace(
+            " portcullis ",
+            &format!(" {} ", env!("CARGO_BIN_EXE_portcullis")),
+        );
+    let words: Vec<_> = command.split(' ').collect();
+    let output = Command::new(words[0]).args(&words[1..]).output().unwrap();
+    assert_eq!(output.status.code(), Some(78), "{output:?}");
+}
+
 /// A filter of the unit takes calls away, a later one gives some back.
 #[test]
 fn the_unit_lets_threads_that_hash_give_way() {
