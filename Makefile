@@ -3,7 +3,7 @@
 PORT ?= 8443
 DATA ?= demo-data
 
-.PHONY: demo build test torture lint profile bench bench-path
+.PHONY: demo build test torture operator-day lint profile bench bench-path
 
 # In the profile `demo` (Cargo.toml) rather than as a release, whose fat LTO takes minutes that a
 # demo does not repay; rather than as a debug build, whose password hashes and TLS would crawl.
@@ -23,6 +23,14 @@ test:
 torture:
 	scripts/test-needs
 	cargo test --locked --profile demo --test torture -- --ignored --nocapture
+
+# One day in the life of an operator, on a live systemd: a container that is booted, from installation to removal, by the
+# commands of docs/. Needs root on Debian; the first run makes the container's root (debootstrap).
+operator-day:
+	tests/operator-day/setup "$(TARGET)/operator-day"
+	cargo build --locked --profile demo
+	unshare --mount --propagation private tests/operator-day/day.py --work "$(TARGET)/operator-day" \
+	  --binary "$(TARGET)/demo/portcullis" $(if $(UNTIL),--until $(UNTIL)) $(if $(KEEP),--keep)
 
 lint:
 	cargo fmt --check
