@@ -1,6 +1,7 @@
 //! The stream against rustls's own client: every width of wire, and clients that break the protocol.
 
 mod faults;
+mod pieces;
 
 use std::io;
 use std::sync::Arc;

@@ -7,7 +7,9 @@ use rustls::{ClientConnection, ProtocolVersion};
 use super::*;
 
 pub(super) fn client(both: &Both, version: &'static SupportedProtocolVersion) -> ClientConnection {
-    ClientConnection::new(Arc::new(both.client_config(version)), name()).unwrap()
+    let mut config = both.client_config(version);
+    config.enable_secret_extraction = true;
+    ClientConnection::new(Arc::new(config), name()).unwrap()
 }
 
 /// The records in which the client says `said`, behind what it still has to send.
@@ -43,7 +45,7 @@ pub(super) async fn hear(
 }
 
 /// A connection whose client's side is in our hands.
-async fn by_hand(
+pub(super) async fn by_hand(
     version: &'static SupportedProtocolVersion,
 ) -> (Server, ClientConnection, DuplexStream) {
     let both = Both::new();
