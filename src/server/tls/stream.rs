@@ -14,6 +14,10 @@ use super::backlog::Backlog;
 use super::scratch::{self, Scratch};
 use super::session::Session;
 
+/// Reads in a row that may tell nothing, before others have their turn: a client can send messages of TLS
+/// alone, and each new key is some work.
+const IDLE_READS: usize = 4;
+
 pub(in crate::server) struct TlsStream<T> {
     below: T,
     session: Session,
@@ -147,7 +151,14 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for TlsStream<T> {
         let stream = self.get_mut();
         let before = buf.filled().len();
         stream.heard.give(buf);
+        let mut reads = 0;
         while buf.filled().len() == before && buf.remaining() > 0 && !stream.session.peer_closed() {
+            if reads == IDLE_READS {
+                // The socket may have more, and then does not wake us.
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            reads += 1;
             let received = ready!(stream.poll_receive(cx, buf));
             // What TLS itself answers is sent when it can be; what hinders that is found by who writes.
             drop(stream.poll_send(cx));

@@ -1,7 +1,11 @@
 //! Records that no client of rustls sends, made by hand with a client's keys.
 
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
 use ::aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use rustls::{ClientConnection, ConnectionTrafficSecrets};
+use tokio::io::ReadBuf;
 
 use super::*;
 
@@ -117,4 +121,56 @@ async fn an_empty_piece_of_a_message_takes_nothing_from_the_data() {
         server.write_all(b"an answer").await.unwrap();
         server.shutdown().await.unwrap();
     }
+}
+
+/// A wire that always has the next byte, and no more than that.
+struct Bytewise(DuplexStream);
+
+impl AsyncRead for Bytewise {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let mut byte = [0];
+        let mut room = ReadBuf::new(&mut byte);
+        ready!(Pin::new(&mut self.0).poll_read(cx, &mut room))?;
+        buf.put_slice(room.filled());
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Bytewise {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(cx)
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_says_nothing_at_length_leaves_others_their_turn() {
+    let both = Both::new();
+    let (near, far) = duplex(1 << 16);
+    let connector = TlsConnector::from(Arc::new(both.client_config(&TLS13)));
+    let accepting = both.tls.accept(Bytewise(near));
+    let (server, client) = tokio::join!(accepting, connector.connect(name(), far));
+    let (mut server, mut client) = (server.unwrap().stream, client.unwrap());
+    say(&mut client, b"data").await.unwrap();
+    // A new turn of ours, with all of its budget.
+    tokio::task::yield_now().await;
+    let mut heard = [0; 10];
+    assert!(now_or_never(server.read(&mut heard)).await.is_none());
+    // Nothing more comes: it goes on by itself.
+    assert_eq!(server.read(&mut heard).await.unwrap(), 4);
 }
