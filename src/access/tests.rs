@@ -34,6 +34,10 @@ impl Bench {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("access.log");
+        Self::writing_to(path, folder)
+    }
+
+    fn writing_to(path: PathBuf, folder: tempfile::TempDir) -> Self {
         let clock = Clock::manual(Timestamp::from_seconds(1_000));
         let metrics = Metrics::new(&clock);
         let settings = AccessSettings {
@@ -167,21 +171,7 @@ fn a_renamed_file_is_left_alone_after_reopening() {
 
 #[test]
 fn a_disk_that_is_full_costs_lines_and_is_counted() {
-    let clock = Clock::manual(Timestamp::from_seconds(0));
-    let metrics = Metrics::new(&clock);
-    let settings = AccessSettings {
-        destination: Destination::File(PathBuf::from("/dev/full")),
-        query: QueryLogging::Omit,
-    };
-    let log = AccessLog::start(settings, &clock, &metrics).unwrap();
-    let recorder = Recorder::new(&log, &metrics, &clock);
-    let bench = Bench {
-        log,
-        metrics,
-        clock,
-        recorder,
-        ..Bench::new()
-    };
+    let bench = Bench::writing_to("/dev/full".into(), tempfile::tempdir().unwrap());
     bench.begin(Method::GET).answered(&mut answer("hello"));
     drop(bench.log);
     assert!(
@@ -197,21 +187,7 @@ fn a_disk_that_was_full_holds_how_many_lines_were_lost() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("access.log");
     std::os::unix::fs::symlink("/dev/full", &path).unwrap();
-    let clock = Clock::manual(Timestamp::from_seconds(0));
-    let metrics = Metrics::new(&clock);
-    let settings = AccessSettings {
-        destination: Destination::File(path.clone()),
-        query: QueryLogging::Omit,
-    };
-    let log = AccessLog::start(settings, &clock, &metrics).unwrap();
-    let recorder = Recorder::new(&log, &metrics, &clock);
-    let bench = Bench {
-        log,
-        metrics,
-        clock,
-        recorder,
-        ..Bench::new()
-    };
+    let bench = Bench::writing_to(path.clone(), folder);
     bench.begin(Method::GET).answered(&mut answer("hello"));
     let lost = || {
         bench
@@ -235,25 +211,9 @@ fn a_reader_that_stalls_holds_no_request_and_is_told_what_it_missed() {
     use std::os::fd::AsRawFd;
 
     let (reader, writer) = std::io::pipe().unwrap();
-    let clock = Clock::manual(Timestamp::from_seconds(0));
-    let metrics = Metrics::new(&clock);
-    let settings = AccessSettings {
-        destination: Destination::File(PathBuf::from(format!(
-            "/proc/self/fd/{}",
-            writer.as_raw_fd()
-        ))),
-        query: QueryLogging::Omit,
-    };
-    let log = AccessLog::start(settings, &clock, &metrics).unwrap();
+    let path = format!("/proc/self/fd/{}", writer.as_raw_fd());
+    let bench = Bench::writing_to(path.into(), tempfile::tempdir().unwrap());
     drop(writer);
-    let recorder = Recorder::new(&log, &metrics, &clock);
-    let bench = Bench {
-        log,
-        metrics,
-        clock,
-        recorder,
-        ..Bench::new()
-    };
     // Nobody reads: the pipe takes 64 KiB, the buffer a mebibyte, and every request is answered.
     const REQUESTS: usize = 20_000;
     for _ in 0..REQUESTS {
