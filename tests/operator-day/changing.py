@@ -168,7 +168,7 @@ def hands_the_ports_to_systemd(day):
 
 def arrives(day, name):
     """A new version, as far as its bytes tell: what is appended to a program is not loaded."""
-    there = f"{day.machine.root}/root/portcullis/portcullis"
+    there = f"{day.machine.root}/opt/portcullis/portcullis"
     shutil.copy(day.binary, there)
     with open(there, "ab") as file:
         file.write(name)

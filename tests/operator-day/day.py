@@ -102,8 +102,8 @@ def index(name):
 
 
 def unpack(machine, binary):
-    """The release lies unpacked in root's home, as after a build there."""
-    home = f"{machine.root}/root/portcullis"
+    """The release lies unpacked on the machine, as after a build there."""
+    home = f"{machine.root}/opt/portcullis"
     os.makedirs(f"{home}/target/release")
     shutil.copy(binary, f"{home}/target/release/portcullis")
     for name in RELEASE:

@@ -101,8 +101,8 @@ def checks(day, credentials=LOADED, check=True):
 
 def backend(day):
     """Runs beside the gateway, as the backend of a small team does."""
-    shutil.copy(f"{os.path.dirname(__file__)}/backend.py", f"{day.machine.root}/root/backend.py")
-    unit = "[Service]\nExecStart=/usr/bin/python3 /root/backend.py\n[Install]\nWantedBy=multi-user.target\n"
+    shutil.copy(f"{os.path.dirname(__file__)}/backend.py", f"{day.machine.root}/opt/backend.py")
+    unit = "[Service]\nExecStart=/usr/bin/python3 /opt/backend.py\n[Install]\nWantedBy=multi-user.target\n"
     day.machine.writes("/etc/systemd/system/backend.service", unit)
     day.machine.run("systemctl enable -q --now backend")
     until("the backend listens", lambda: listens(day, 8000))
@@ -126,7 +126,7 @@ def makes_authority(day):
 
 def receives_certificate(day):
     """The authority sends a new certificate, and it is installed as docs say. Gives its serial number."""
-    folder = f"{day.machine.root}/root/portcullis"
+    folder = f"{day.machine.root}/opt/portcullis"
     key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", f"{folder}/site.key"]
     names = ["-subj", "/CN=api.example.com", "-addext", "subjectAltName=DNS:api.example.com"]
     issuer = ["-CA", day.authority, "-CAkey", f"{day.folder}/ca.key", "-days", "1"]

@@ -97,7 +97,7 @@ class Machine:
         inside = ["nsenter", f"--target={self.leader}", "--all", "env", "-i", "HOME=/root", "LANG=C.UTF-8", "TERM=dumb"]
         inside += ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"]
         inside += [f"{name}={value}" for name, value in (variables or {}).items()]
-        inside += ["bash", "-o", "pipefail", "-c", f"cd /root/portcullis\n{command}"]
+        inside += ["bash", "-o", "pipefail", "-c", f"cd /opt/portcullis\n{command}"]
         ended = subprocess.run(inside, input=stdin, capture_output=True, text=True, timeout=3 * PATIENCE)
         ran = Ran(command, ended)
         if check and ran.code != 0:
