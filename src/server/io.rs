@@ -25,7 +25,7 @@ pub(super) struct Io {
     wire: Arc<Wire>,
     protocol: Protocol,
     /// Set when everything has been said.
-    linger: Option<Linger>,
+    linger: Option<Box<Linger>>,
     _slot: Slot,
 }
 
@@ -273,7 +273,7 @@ impl AsyncWrite for Io {
             Stream::Plain(stream) => stream,
             Stream::Tls(stream) => stream.below(),
         };
-        let linger = io.linger.get_or_insert_with(Linger::begin);
+        let linger = io.linger.get_or_insert_with(|| Box::new(Linger::begin()));
         linger.poll(Pin::new(socket), cx).map(Ok)
     }
 }

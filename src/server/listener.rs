@@ -3,8 +3,10 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use ipnet::IpNet;
+use rustix::net::sockopt;
 use tokio::net::{TcpListener, TcpSocket};
 
 use super::{Inherited, Tls};
@@ -12,6 +14,12 @@ use crate::inbound::{ClientIp, Scheme};
 
 /// How many connections the system holds for us between two accepts.
 const BACKLOG: u32 = 4096;
+/// After so much silence the system asks a client whether it is still there (RFC 9293 §3.8.4),
+const SILENCE: Duration = Duration::from_secs(60);
+/// asks again this much later,
+const PROBE_INTERVAL: Duration = Duration::from_secs(15);
+/// and takes it for gone after so many questions without an answer.
+const PROBES: u32 = 4;
 
 /// One listener of the configuration.
 #[derive(Clone, Debug)]
@@ -94,6 +102,7 @@ pub(super) fn bind(
     };
     let bound = |socket: TcpListener| {
         let address = local_address(&socket);
+        probe_the_silent(&socket).map_err(|source| BindError::Other { address, source })?;
         let speaks = match &listener.kind {
             ListenerKind::Https => Speaks::Https(tls.cloned().ok_or_else(|| {
                 let address = address.to_string();
@@ -171,8 +180,6 @@ fn open(address: SocketAddr) -> Result<TcpListener, BindError> {
         };
         // A restart must not wait for the old process's connections to be forgotten.
         socket.set_reuseaddr(true)?;
-        // Accepted sockets inherit it: a client that vanished is noticed some day.
-        socket.set_keepalive(true)?;
         socket.bind(address)?;
         socket.listen(BACKLOG)
     };
@@ -181,6 +188,14 @@ fn open(address: SocketAddr) -> Result<TcpListener, BindError> {
         io::ErrorKind::PermissionDenied => BindError::Denied { address },
         _ => BindError::Other { address, source },
     })
+}
+
+/// Has the system find out which clients are gone. Accepted sockets inherit it.
+fn probe_the_silent(socket: &TcpListener) -> io::Result<()> {
+    sockopt::set_tcp_keepidle(socket, SILENCE)?;
+    sockopt::set_tcp_keepintvl(socket, PROBE_INTERVAL)?;
+    sockopt::set_tcp_keepcnt(socket, PROBES)?;
+    Ok(sockopt::set_socket_keepalive(socket, true)?)
 }
 
 fn adopt(name: &str, inherited: &mut Inherited) -> Result<Vec<TcpListener>, BindError> {

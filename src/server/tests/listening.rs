@@ -231,6 +231,32 @@ async fn listeners_that_were_passed_in_are_taken_by_name() {
 }
 
 #[tokio::test]
+async fn the_system_asks_silent_clients_whether_they_are_still_there() {
+    let passed = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut inherited = Inherited::from(vec![(String::from("plain"), passed)]);
+    let own = SocketAddr::from(([127, 0, 0, 1], 0));
+    for from in [Address::Tcp(own), Address::Inherited(String::from("plain"))] {
+        let bound = bind(settings_for(from), &mut inherited).unwrap();
+        let client = std::net::TcpStream::connect(bound.addresses()[0]).unwrap();
+        let client = client.local_addr().unwrap().port();
+        let within = keepalive_of(client).unwrap();
+        assert!(within <= Duration::from_secs(60), "{within:?}");
+    }
+}
+
+/// When the system will ask the client on this port, if it will.
+fn keepalive_of(client: u16) -> Option<Duration> {
+    let sockets = std::fs::read_to_string("/proc/net/tcp").unwrap();
+    let ours = format!(":{client:04X}");
+    let mut rows = sockets.lines().map(|row| row.split_whitespace().collect());
+    let row: Vec<&str> = rows.find(|row: &Vec<&str>| row[2].ends_with(&ours))?;
+    // 2 is the timer for this; hundredths of a second are left.
+    let left = row[5].strip_prefix("02:")?;
+    let left = u64::from_str_radix(left, 16).unwrap();
+    Some(Duration::from_millis(left * 10))
+}
+
+#[tokio::test]
 async fn workers_answer_the_watchdog() {
     let server = TestServer::start(Bounds::default());
     assert!(server.running.pulse().beats(PATIENCE).await);
