@@ -159,7 +159,7 @@ impl Process {
         let running = bound.start(workers, self.gateways(&parts))?;
         let watchdog = tokio::spawn(systemd::feed_watchdog(running.pulse()));
         parts.health.enter(Phase::Serving);
-        systemd::ready();
+        systemd::ready("serving");
         tracing::info!(listeners = ?listening.listeners, "serving");
         serving(&listening);
         while signals.next().await == Order::Reload {
@@ -202,11 +202,11 @@ impl Process {
             }
             Err(error) => Err(error.into()),
         };
-        match adopted {
+        let status = match adopted {
             Ok(waiting) if waiting.is_empty() => {
                 self.metrics.count(Event::ReloadSucceeded);
                 tracing::info!("the configuration was read again");
-                systemd::status("serving");
+                "serving"
             }
             Ok(waiting) => {
                 self.metrics.count(Event::ReloadSucceeded);
@@ -214,15 +214,15 @@ impl Process {
                     keys = waiting.join(", "),
                     "the configuration was read again; these keys have changed and wait for a restart"
                 );
-                systemd::status("serving; some changes wait for a restart, see the log");
+                "serving; some changes wait for a restart, see the log"
             }
             Err(error) => {
                 self.metrics.count(Event::ReloadFailed);
                 tracing::error!("the configuration was not changed: {error}");
-                systemd::status("serving; the last reload was refused, see the log");
+                "serving; the last reload was refused, see the log"
             }
-        }
-        systemd::ready();
+        };
+        systemd::ready(status);
     }
 
     async fn stop(&self, parts: &Parts, running: Running) {

@@ -8,9 +8,9 @@ use sd_notify::NotifyState;
 
 use super::Pulse;
 
-/// The service is up: every port is bound and what it needs is loaded.
-pub fn ready() {
-    send(&[NotifyState::Ready]);
+/// The service is up: every port is bound and what it needs is loaded. `status` is the line for `systemctl status`.
+pub fn ready(status: &str) {
+    send(&[NotifyState::Status(status), NotifyState::Ready]);
 }
 
 /// The configuration is being read again; follow with [`ready`], whatever came of it.
@@ -25,13 +25,6 @@ pub fn reloading() {
 /// The service is draining.
 pub fn stopping() {
     send(&[NotifyState::Stopping]);
-}
-
-/// One line about the service, for `systemctl status`.
-pub fn status(line: &str) {
-    // A newline would begin another assignment.
-    let line = line.replace(['\n', '\r'], " ");
-    send(&[NotifyState::Status(&line)]);
 }
 
 /// Tells the watchdog every half of its interval that the workers are alive, while they are. Returns at
@@ -91,26 +84,24 @@ mod tests {
     #[test]
     #[ignore = "runs inside the_service_manager_hears_each_step"]
     fn inside_each_step() {
-        super::ready();
+        super::ready("well");
         super::reloading();
-        super::status("two\nlines");
         super::stopping();
     }
 
     #[test]
     fn the_service_manager_hears_each_step() {
         let heard = heard("inside_each_step", &[]);
-        assert_eq!(heard[0], "READY=1\n");
+        assert_eq!(heard[0], "STATUS=well\nREADY=1\n");
         assert!(
             heard[1].starts_with("RELOADING=1\nMONOTONIC_USEC="),
             "{heard:?}"
         );
-        assert_eq!(heard[2], "STATUS=two lines\n");
-        assert_eq!(heard[3], "STOPPING=1\n");
+        assert_eq!(heard[2], "STOPPING=1\n");
     }
 
     #[test]
     fn without_a_service_manager_nothing_is_sent_or_logged() {
-        super::ready();
+        super::ready("well");
     }
 }

@@ -21,6 +21,9 @@ def installs(day):
     modes = "/usr/local/bin/portcullis /etc/systemd/system/portcullis.service /etc/portcullis /etc/portcullis/portcullis.toml"
     owned = day.types(f"stat -c '%U %a' {modes}").out.split()
     day.sees("binary, unit and configuration belong to root", owned == "root 755 root 644 root 755 root 644".split(), owned)
+    documented = day.types("systemctl show -P Documentation portcullis").out.strip()
+    day.types(f"test -s {documented.removeprefix('file:')}")
+    day.sees("the documentation that the unit names is there", documented.startswith("file:"), documented)
     user = day.types("getent passwd portcullis").out.strip()
     day.sees("the user has no shell", user.endswith(":/var/lib/portcullis:/usr/sbin/nologin"), user)
 

@@ -89,7 +89,7 @@ impl Gateway {
             notices,
             _show,
         };
-        gateway.notice("READY=1").await;
+        gateway.notice("STATUS=serving\nREADY=1").await;
         gateway
     }
 
