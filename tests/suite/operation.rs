@@ -36,7 +36,9 @@ async fn a_reload_with_a_bad_file_keeps_the_last_good_one_and_says_why() {
     ] {
         std::fs::write(gateway.path("portcullis.toml"), bad).unwrap();
         gateway.process().signal("HUP");
-        gateway.notice("STATUS=serving; the last reload was refused").await;
+        gateway
+            .notice("STATUS=serving; the last reload was refused")
+            .await;
         gateway.process().output().line("portcullis.toml").await;
         gateway.https().get("/public/a").send().await.expect(200);
         gateway
