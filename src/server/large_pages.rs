@@ -8,8 +8,8 @@ const WANTED: &str = "/sys/kernel/mm/transparent_hugepage/enabled";
 
 const PAGE: usize = 2 << 20;
 
-/// For a worker: the state of some hundred connections and what every request touches.
-const SHARE: usize = 8 << 20;
+/// For a worker: the state of some fifty connections and what every request touches.
+const SHARE: usize = 4 << 20;
 
 /// Asks for large pages for the memory that this thread allocates first. That memory is on more pages of 4 kB than the
 /// processor's translation cache holds: large ones save 3 % of the time of a request and more (docs/performance.md, Memory
