@@ -333,5 +333,5 @@ async fn pages_of_2_mb_are_meant_for_the_memory_of_the_workers_and_no_other() {
     }
     let wanted = std::fs::read_to_string("/sys/kernel/mm/transparent_hugepage/enabled");
     let given = wanted.is_ok_and(|wanted| !wanted.contains("[never]"));
-    assert_eq!(meant, if given { 2 * 8 * 1024_u32 } else { 0 });
+    assert_eq!(meant, if given { 2 * 4 * 1024_u32 } else { 0 });
 }
