@@ -102,7 +102,9 @@ pub(super) fn bind(
     };
     let bound = |socket: TcpListener| {
         let address = local_address(&socket);
-        probe_the_silent(&socket).map_err(|source| BindError::Other { address, source })?;
+        if let Err(error) = probe_the_silent(&socket) {
+            tracing::warn!(%address, %error, "clients that vanish are noticed late: no TCP keep-alive");
+        }
         let speaks = match &listener.kind {
             ListenerKind::Https => Speaks::Https(tls.cloned().ok_or_else(|| {
                 let address = address.to_string();

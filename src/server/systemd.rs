@@ -9,7 +9,7 @@ use sd_notify::NotifyState;
 use super::Pulse;
 
 /// The service is up: every port is bound and what it needs is loaded. `status` is the line for `systemctl status`.
-pub fn ready(status: &str) {
+pub fn ready(status: &'static str) {
     send(&[NotifyState::Status(status), NotifyState::Ready]);
 }
 
@@ -22,9 +22,9 @@ pub fn reloading() {
     }
 }
 
-/// The service is draining.
+/// The service finishes what is under way.
 pub fn stopping() {
-    send(&[NotifyState::Stopping]);
+    send(&[NotifyState::Status("draining"), NotifyState::Stopping]);
 }
 
 /// Tells the watchdog every half of its interval that the workers are alive, while they are. Returns at
@@ -97,7 +97,7 @@ mod tests {
             heard[1].starts_with("RELOADING=1\nMONOTONIC_USEC="),
             "{heard:?}"
         );
-        assert_eq!(heard[2], "STOPPING=1\n");
+        assert_eq!(heard[2], "STATUS=draining\nSTOPPING=1\n");
     }
 
     #[test]

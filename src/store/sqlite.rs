@@ -30,8 +30,8 @@ const BETWEEN_ATTEMPTS: Duration = Duration::from_millis(20);
 const SQLITE_BUSY: i32 = 5;
 /// How long a read waits for a connection.
 const ACQUIRE: Duration = Duration::from_secs(5);
-/// Connections that read, each with a thread and a quarter of a megabyte of its own: reads are short, and the control
-/// runtime has as many threads.
+/// Connections that read, each with a thread and a quarter of a megabyte of its own. Reads are short, and wait for the
+/// disk at most.
 const READERS: u32 = 2;
 
 /// An open SQLite database.

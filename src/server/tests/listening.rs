@@ -237,19 +237,21 @@ async fn the_system_asks_silent_clients_whether_they_are_still_there() {
     let own = SocketAddr::from(([127, 0, 0, 1], 0));
     for from in [Address::Tcp(own), Address::Inherited(String::from("plain"))] {
         let bound = bind(settings_for(from), &mut inherited).unwrap();
-        let client = std::net::TcpStream::connect(bound.addresses()[0]).unwrap();
-        let client = client.local_addr().unwrap().port();
-        let within = keepalive_of(client).unwrap();
+        let server = bound.addresses()[0];
+        let client = std::net::TcpStream::connect(server).unwrap();
+        let client = client.local_addr().unwrap();
+        let within = keepalive_of(server.port(), client.port()).unwrap();
         assert!(within <= Duration::from_secs(60), "{within:?}");
     }
 }
 
-/// When the system will ask the client on this port, if it will.
-fn keepalive_of(client: u16) -> Option<Duration> {
+/// When the system will ask the client on the one port from the other, if it will.
+fn keepalive_of(server: u16, client: u16) -> Option<Duration> {
     let sockets = std::fs::read_to_string("/proc/net/tcp").unwrap();
-    let ours = format!(":{client:04X}");
+    let ports = [format!(":{server:04X}"), format!(":{client:04X}")];
     let mut rows = sockets.lines().map(|row| row.split_whitespace().collect());
-    let row: Vec<&str> = rows.find(|row: &Vec<&str>| row[2].ends_with(&ours))?;
+    let row: Vec<&str> =
+        rows.find(|row: &Vec<&str>| row[1].ends_with(&ports[0]) && row[2].ends_with(&ports[1]))?;
     // 2 is the timer for this; hundredths of a second are left.
     let left = row[5].strip_prefix("02:")?;
     let left = u64::from_str_radix(left, 16).unwrap();
