@@ -24,12 +24,14 @@ class Results:
         self.heads = [row for row in rows if "machine" in row]
         self.failed = [row for row in rows if "failed" in row]
         self.rows = [row for row in rows if "case" in row and "failed" not in row]
-        # Memory is the same in a moment that is not quiet.
         trips = sorted(trip for row in self.rows if row["case"] != "memory" for trip in row["calibration_ns"])
         self.usual_trip = trips[len(trips) // 4] if trips else 0
         self.targets = [name for name in TITLES if any(row["target"] == name for row in self.rows)]
 
     def noisy(self, row):
+        # That is the same in a moment that is not quiet.
+        if row["case"] == "memory":
+            return False
         return (row.get("other_busy", 0) > OTHERS or row.get("stolen", 0) > STOLEN
                 or max(row["calibration_ns"]) > SLOWER * self.usual_trip)
 
